@@ -1,0 +1,115 @@
+"""Lists on the wire: limits, orders and cursors, the same in every version."""
+
+from datetime import datetime
+from typing import Annotated, TypeAlias
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from customary.api.cursors import Cursors
+from customary.api.endpoint import Call
+from customary.api.wire import Filter, Wire, or_unset
+from customary.domain.customer import Customer
+from customary.domain.page import CustomerFilter, CustomerOrder, CustomProperty, Page, Window
+from customary.errors import Invalid, Problem
+from customary.storage import customer_pages
+from customary.storage.database import Reading
+
+DEFAULT_LIMIT = 20
+_PROPERTY_PREFIX = "customProperties."
+
+Limit: TypeAlias = Annotated[
+    int, Meta(ge=1, le=100, description=f"How many objects a page holds at most. Without it: {DEFAULT_LIMIT}.")
+]
+Cursor: TypeAlias = Annotated[
+    str,
+    Meta(
+        description="A cursor from `pagination` of another page of the same list, with the same filters and order."
+        " Leave it out for the first page."
+    ),
+]
+SortBy: TypeAlias = Annotated[str, Meta(description="What to sort by: createdAt (the default), updatedAt, legalName or label.")]
+LegalNameFilter: TypeAlias = Annotated[Filter, Meta(description="Only customers with this text in their legal name.")]
+EmailFilter: TypeAlias = Annotated[Filter, Meta(description="Only customers with this text in a contact's e-mail.")]
+LabelFilter: TypeAlias = Annotated[Filter, Meta(description="Only customers with this text in their label.")]
+AliasFilter: TypeAlias = Annotated[Filter, Meta(description="Only the customer with exactly this alias.")]
+IncludeArchived: TypeAlias = Annotated[bool, Meta(description="Whether archived ones are listed too. Without it: false.")]
+PathOfPage: TypeAlias = Annotated[str, Meta(description="The cursor of that page; absent where there is none.")]
+
+
+class PaginationBody(Wire, kw_only=True):
+    """Where the other pages are."""
+
+    after: PathOfPage | UnsetType = UNSET
+    before: PathOfPage | UnsetType = UNSET
+    total_result_size: Annotated[int, Meta(description="How many rows match, on all pages.", ge=0, extra_json_schema={"format": "int64"})]
+
+
+class PageParameters(msgspec.Struct, frozen=True):
+    """What every list takes, as its query gave it."""
+
+    limit: int | UnsetType
+    after: str | UnsetType
+    before: str | UnsetType
+    sort_by: str | UnsetType
+    sort_order: str | UnsetType
+
+
+async def customer_page(
+    reading: Reading,
+    call: Call,
+    wanted: CustomerFilter,
+    parameters: PageParameters,
+    *,
+    sorts_by_custom_property: bool = False,
+) -> tuple[Page[Customer], PaginationBody]:
+    """One page of customers and where the others are. Raises `Invalid` for a cursor, order or sort that is none."""
+    order = _order(parameters.sort_by, sorts_by_custom_property=sorts_by_custom_property)
+    is_descending = _is_descending(parameters.sort_order)
+    list_key = msgspec.json.encode((reading.account_id, "customers", wanted, order, is_descending))
+    value_type = datetime if order in {CustomerOrder.CREATED_AT, CustomerOrder.UPDATED_AT} else str
+    cursors = Cursors(call.cursor_secret, list_key, value_type)
+    page = await customer_pages.fetch(reading, wanted, order, _window(parameters, cursors, is_descending=is_descending))
+    return page, _pagination(page, cursors)
+
+
+def _window(parameters: PageParameters, cursors: Cursors, *, is_descending: bool) -> Window:
+    after, before = parameters.after, parameters.before
+    if after is not UNSET and before is not UNSET:
+        message = "'after' and 'before' name two directions; give one of them."
+        raise Invalid(message, (Problem("after", "cursor", message), Problem("before", "cursor", message)))
+    return Window(
+        limit=DEFAULT_LIMIT if parameters.limit is UNSET else parameters.limit,
+        is_descending=is_descending,
+        after=None if after is UNSET else cursors.read("after", after),
+        before=None if before is UNSET else cursors.read("before", before),
+    )
+
+
+def _pagination(page: Page[Customer], cursors: Cursors) -> PaginationBody:
+    return PaginationBody(
+        after=or_unset(page.after and cursors.write(page.after)),
+        before=or_unset(page.before and cursors.write(page.before)),
+        total_result_size=page.total,
+    )
+
+
+def _is_descending(sort_order: str | UnsetType) -> bool:
+    if sort_order is UNSET or sort_order.upper() == "DESC":
+        return True
+    if sort_order.upper() == "ASC":
+        return False
+    message = f"'{sort_order}' is not a sort order. Use ASC or DESC."
+    raise Invalid(message, (Problem("sortOrder", "enum", message),))
+
+
+def _order(sort_by: str | UnsetType, *, sorts_by_custom_property: bool) -> CustomerOrder | CustomProperty:
+    if sort_by is UNSET:
+        return CustomerOrder.CREATED_AT
+    if sort_by in set(CustomerOrder):
+        return CustomerOrder(sort_by)
+    if sorts_by_custom_property and sort_by.startswith(_PROPERTY_PREFIX) and sort_by != _PROPERTY_PREFIX:
+        return CustomProperty(sort_by.removeprefix(_PROPERTY_PREFIX))
+    known = ", ".join(CustomerOrder) + (" or customProperties.<key>" if sorts_by_custom_property else "")
+    message = f"'{sort_by}' is nothing that customers can be sorted by. Use {known}."
+    raise Invalid(message, (Problem("sortBy", "enum", message),))

@@ -1,0 +1,243 @@
+"""Reads what a caller sent into a typed body and names everything that is wrong with it at once.
+
+msgspec stops at the first fault, so its decoder only parses; the shape is read here, from the same type information
+that the OpenAPI documents are made from.
+"""
+
+from collections.abc import Callable, Iterable
+from functools import cache
+from typing import Any, TypeAlias, TypeVar
+
+import msgspec
+from msgspec import UNSET, inspect
+
+from customary.api.wire import Check, Wire
+from customary.errors import Invalid, Problem
+
+Body = TypeVar("Body", bound=Wire)
+
+
+class _Bad:
+    """Stands for a value with a problem that is already noted."""
+
+
+_BAD = _Bad()
+
+Reader: TypeAlias = Callable[[object, str, list[Problem]], Any]
+
+
+def read_body(body: type[Body], value: object) -> Body:
+    """The body in this parsed JSON value. Raises `Invalid` with a problem for every failing field."""
+    if not isinstance(value, dict):
+        message = "The body must be a JSON object."
+        raise Invalid(message, (Problem("", "type", message),))
+    return _read(_reader(inspect.type_info(body)), value)
+
+
+def read_query(query: type[Body], parameters: dict[str, list[str]]) -> Body:
+    """The query in these parameters, unknown ones left out. Raises `Invalid` with a problem for every failing one."""
+    problems: list[Problem] = []
+    values: dict[str, object] = {}
+    for name, (reader, is_list) in _query_readers(query).items():
+        given = parameters.get(name)
+        if given is None:
+            continue
+        if len(given) > 1 and not is_list:
+            problems.append(Problem(name, "repeated", f"{name} must be given at most once."))
+            continue
+        value = reader(given if is_list else given[0], name, problems)
+        values[name] = value
+    if problems:
+        raise _invalid(problems)
+    return msgspec.convert(values, query)
+
+
+def _read(reader: Reader, value: object) -> Any:  # noqa: ANN401 - the caller knows what its reader gives
+    problems: list[Problem] = []
+    result = reader(value, "", problems)
+    if problems:
+        raise _invalid(problems)
+    return result
+
+
+def _invalid(problems: list[Problem]) -> Invalid:
+    named = ", ".join(dict.fromkeys(problem.key for problem in problems))
+    return Invalid(f"The request is not valid: {named}.", tuple(problems))
+
+
+@cache
+def _query_readers(query: type[Wire]) -> dict[str, tuple[Reader, bool]]:
+    info = inspect.type_info(query)
+    assert isinstance(info, inspect.StructType)  # noqa: S101 - a Wire is a Struct
+    return {field.encode_name: (_text_reader(field.type), False) for field in info.fields}
+
+
+def _text_reader(info: inspect.Type) -> Reader:
+    """A reader of a value that a URL writes as text."""
+    inner = info.type if isinstance(info, inspect.Metadata) else info
+    reader = _reader(info)
+    if isinstance(inner, inspect.IntType):
+        return lambda value, key, problems: reader(_integer(value), key, problems)
+    if isinstance(inner, inspect.BoolType):
+        return lambda value, key, problems: reader(_BOOLEANS.get(str(value), value), key, problems)
+    return reader
+
+
+_BOOLEANS = {"true": True, "false": False}
+
+
+def _integer(value: object) -> object:
+    text = str(value)
+    return int(text) if text.isascii() and text.removeprefix("-").isdigit() and len(text) < 20 else value  # noqa: PLR2004 - the digits of 64 bits
+
+
+@cache
+def _reader(info: inspect.Type) -> Reader:  # noqa: PLR0911 - one return for each kind of type
+    match info:
+        case inspect.Metadata():
+            return _checked(_reader(info.type), info.extra or {})
+        case inspect.StructType():
+            return _struct(info)
+        case inspect.StrType():
+            return _sized_text(info)
+        case inspect.EnumType():
+            return _choice({member.value: member for member in info.cls})
+        case inspect.LiteralType():
+            return _choice({value: value for value in info.values})
+        case inspect.ListType() | inspect.VarTupleType():
+            return _list(info)
+        case inspect.DictType():
+            return _mapping(info)
+        case inspect.BoolType():
+            return _boolean
+        case inspect.IntType():
+            return _sized_integer(info)
+        case _:
+            message = f"No reader for {info}"
+            raise NotImplementedError(message)
+
+
+def _note(problems: list[Problem], key: str, code: str, message: str) -> _Bad:
+    problems.append(Problem(key, code, message))
+    return _BAD
+
+
+def _checked(reader: Reader, extra: dict[str, Any]) -> Reader:
+    check: Check | None = extra.get("check")
+    if check is None:
+        return reader
+
+    def read(value: object, key: str, problems: list[Problem]) -> object:
+        result = reader(value, key, problems)
+        if result is not _BAD:
+            problems.extend(_below(key, check(result)))
+        return result
+
+    return read
+
+
+def _below(key: str, problems: Iterable[Problem]) -> Iterable[Problem]:
+    for problem in problems:
+        joined = key + problem.key if problem.key.startswith("[") or not problem.key else f"{key}.{problem.key}"
+        yield msgspec.structs.replace(problem, key=joined.removeprefix("."))
+
+
+def _struct(info: inspect.StructType) -> Reader:
+    fields = [(field, _reader(field.type)) for field in info.fields]
+
+    def read(value: object, key: str, problems: list[Problem]) -> object:
+        if not isinstance(value, dict):
+            return _note(problems, key, "type", "This must be an object.")
+        before = len(problems)
+        found: dict[str, Any] = {}
+        for field, reader in fields:
+            name = field.encode_name
+            path = f"{key}.{name}" if key else name
+            given = value.get(name, UNSET)
+            if given is not UNSET:
+                found[field.name] = reader(given, path, problems)
+            elif field.required:
+                _note(problems, path, "required", "This field is required.")
+        return _BAD if len(problems) > before else info.cls(**found)
+
+    return read
+
+
+def _sized_text(info: inspect.StrType) -> Reader:
+    least, most = info.min_length or 0, info.max_length
+
+    def read(value: object, key: str, problems: list[Problem]) -> object:
+        if not isinstance(value, str):
+            return _note(problems, key, "type", "This must be a string.")
+        if len(value) < least:
+            return _note(problems, key, "tooShort", "This must not be empty.")
+        if most is not None and len(value) > most:
+            return _note(problems, key, "tooLong", f"This has {len(value)} characters; at most {most} are allowed.")
+        return value
+
+    return read
+
+
+def _choice(choices: dict[Any, object]) -> Reader:
+    shown = ", ".join(map(str, choices)) if len(choices) <= 20 else "the published codes"  # noqa: PLR2004 - a sentence
+
+    def read(value: object, key: str, problems: list[Problem]) -> object:
+        if isinstance(value, str) and value in choices:
+            return choices[value]
+        return _note(problems, key, "enum", f"This must be one of {shown}.")
+
+    return read
+
+
+def _list(info: inspect.ListType | inspect.VarTupleType) -> Reader:
+    reader, least, most = _reader(info.item_type), info.min_length or 0, info.max_length
+    make = list if isinstance(info, inspect.ListType) else tuple
+
+    def read(value: object, key: str, problems: list[Problem]) -> object:
+        if not isinstance(value, list):
+            return _note(problems, key, "type", "This must be a list.")
+        if len(value) < least:
+            return _note(problems, key, "tooFew", f"This needs at least {least}.")
+        if most is not None and len(value) > most:
+            return _note(problems, key, "tooMany", f"This has {len(value)} entries; at most {most} are allowed.")
+        before = len(problems)
+        items = [reader(item, f"{key}[{position}]", problems) for position, item in enumerate(value)]
+        return _BAD if len(problems) > before else make(items)
+
+    return read
+
+
+def _mapping(info: inspect.DictType) -> Reader:
+    read_key, read_value, most = _reader(info.key_type), _reader(info.value_type), info.max_length
+
+    def read(value: object, key: str, problems: list[Problem]) -> object:
+        if not isinstance(value, dict):
+            return _note(problems, key, "type", "This must be an object.")
+        if most is not None and len(value) > most:
+            return _note(problems, key, "tooMany", f"This has {len(value)} keys; at most {most} are allowed.")
+        before = len(problems)
+        items: dict[str, Any] = {}
+        for name, item in value.items():
+            path = f"{key}.{name}"
+            read_key(name, path, problems)
+            items[name] = read_value(item, path, problems)
+        return _BAD if len(problems) > before else items
+
+    return read
+
+
+def _boolean(value: object, key: str, problems: list[Problem]) -> object:
+    return value if isinstance(value, bool) else _note(problems, key, "type", "This must be true or false.")
+
+
+def _sized_integer(info: inspect.IntType) -> Reader:
+    least, most = info.ge, info.le
+
+    def read(value: object, key: str, problems: list[Problem]) -> object:
+        if not isinstance(value, int) or isinstance(value, bool):
+            return _note(problems, key, "type", "This must be a whole number.")
+        if (least is not None and value < least) or (most is not None and value > most):
+            return _note(problems, key, "range", f"This must be from {least} to {most}.")
+        return value
+
+    return read

@@ -1,0 +1,20 @@
+"""What a published version is: a date and its endpoints."""
+
+from functools import cached_property
+
+from customary.api.endpoint import Endpoint
+from customary.api.routing import Router
+
+
+class Version:
+    """One dated version of the API."""
+
+    def __init__(self, date: str, endpoints: tuple[Endpoint, ...]) -> None:
+        self.date = date
+        self.header = date.encode()
+        self.endpoints = endpoints
+
+    @cached_property
+    def router(self) -> Router:
+        """The router over this version's endpoints."""
+        return Router(self.endpoints)

@@ -1,0 +1,24 @@
+"""The versions that are live: the one place to add or to retire one. No version imports another."""
+
+from customary.api.version import Version
+from customary.api.versions.v2024_01_01 import VERSION as V2024_01_01
+from customary.api.versions.v2024_05_09 import VERSION as V2024_05_09
+from customary.api.versions.v2024_07_30 import VERSION as V2024_07_30
+from customary.errors import UnknownVersion
+
+LIVE: dict[str, Version] = {version.date: version for version in (V2024_01_01, V2024_05_09, V2024_07_30)}
+NEWEST = V2024_07_30
+
+
+def named(values: list[bytes] | None) -> Version | None:
+    """The version that a request's `Sequence-Version` headers ask for; None without any.
+
+    Raises `UnknownVersion` for one that does not exist and for a header repeated with different values.
+    """
+    if values is None:
+        return None
+    found = LIVE.get(values[0].decode("latin-1").strip()) if len(set(values)) == 1 else None
+    if found is None:
+        message = "No matching API version found. Please make sure the specified API version is valid."
+        raise UnknownVersion(message)
+    return found

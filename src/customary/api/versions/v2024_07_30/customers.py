@@ -1,0 +1,389 @@
+"""Customers as 2024-07-30 sees them: with contacts, organisations and custom properties; POST to archive."""
+
+from collections.abc import Iterable
+from typing import Annotated, Literal, TypeAlias
+from uuid import UUID
+
+from msgspec import UNSET, Meta, UnsetType
+from msgspec.structs import asdict
+
+from customary.api.bodies import repeated_services, state_problems
+from customary.api.endpoint import Call, Routes
+from customary.api.paging import (
+    AliasFilter,
+    Cursor,
+    EmailFilter,
+    IncludeArchived,
+    LabelFilter,
+    LegalNameFilter,
+    Limit,
+    PageParameters,
+    PaginationBody,
+    SortBy,
+    customer_page,
+)
+from customary.api.wire import (
+    Country,
+    CustomProperties,
+    Email,
+    FilledText,
+    Id,
+    RequiredText,
+    Text,
+    Time,
+    Url,
+    Wire,
+    one_of,
+    or_none,
+    or_unset,
+    time_text,
+)
+from customary.domain.contacts import BillingPreference, Contact, ContactWrite
+from customary.domain.customer import (
+    Address,
+    Customer,
+    CustomerWrite,
+    Link,
+    LinkWrite,
+    Organization,
+    Service,
+    Status,
+    TaxStatus,
+)
+from customary.domain.page import CustomerFilter
+from customary.domain.values import STATES, parse_id
+from customary.errors import Invalid, Problem
+from customary.operations.customers import archive_customer, create_customer, update_customer
+from customary.storage import customers
+from customary.storage.database import Bound, Tx
+
+ROUTES = Routes("Customers")
+
+State: TypeAlias = Annotated[str, one_of(STATES, "Required in the US and Canada.")]
+
+
+class AddressBody(Wire, kw_only=True):
+    """A postal address."""
+
+    line1: FilledText
+    line2: Text | UnsetType = UNSET
+    town: FilledText
+    state: State | UnsetType = UNSET
+    postcode: FilledText
+    country: Country
+
+
+def _check_address(address: AddressBody) -> Iterable[Problem]:
+    return state_problems(address.country, address.state)
+
+
+class ContactRequest(Wire, kw_only=True):
+    """A person or mailbox of a customer."""
+
+    name: Text
+    email: Email
+    billing_preference: BillingPreference
+
+
+def _check_contacts(contacts: list[ContactRequest]) -> Iterable[Problem]:
+    if not any(contact.billing_preference is BillingPreference.PRIMARY for contact in contacts):
+        yield Problem("", "noPrimary", "A customer needs at least one contact with billingPreference PRIMARY.")
+
+
+class LinkRequest(Wire, kw_only=True):
+    """The customer's id in an outside service."""
+
+    service: Service
+    id: RequiredText
+
+
+def _check_links(links: list[LinkRequest]) -> Iterable[Problem]:
+    return repeated_services((link.service for link in links), "service")
+
+
+class CustomerRequest(Wire, kw_only=True):
+    """A customer to create or to replace. A field that a replacement leaves out keeps what is stored, but for `url`
+    and `label`, which it clears.
+    """
+
+    legal_name: Annotated[RequiredText, Meta(description="The name that invoices carry.")]
+    address: Annotated[AddressBody, Meta(extra={"check": _check_address})]
+    url: Url | UnsetType = UNSET
+    label: Annotated[Text, Meta(description="A note that tells this customer apart.")] | UnsetType = UNSET
+    tax_status: TaxStatus
+    customer_aliases: (
+        Annotated[list[RequiredText], Meta(max_length=100, description="Other names, each unique in the account.")]
+        | UnsetType
+    ) = UNSET
+    integration_ids: (
+        Annotated[
+            list[LinkRequest],
+            Meta(max_length=50, description="Ids in outside services.", extra={"check": _check_links}),
+        ]
+        | UnsetType
+    ) = UNSET
+    parent_id: Annotated[Id, Meta(description="The customer whose organisation this one joins.")] | UnsetType = UNSET
+    contacts: Annotated[
+        list[ContactRequest],
+        Meta(
+            min_length=1,
+            max_length=100,
+            description="All contacts; a replacement archives those left out.",
+            extra={"check": _check_contacts},
+        ),
+    ]
+    push_to_integrations: (
+        Annotated[list[Literal["Xero"]], Meta(description="Services to create this customer in.")] | UnsetType
+    ) = UNSET
+    status: Status | UnsetType = UNSET
+    custom_properties: CustomProperties | UnsetType = UNSET
+
+
+class ContactBody(Wire, kw_only=True):
+    """A person or mailbox of a customer."""
+
+    id: Id
+    name: str
+    email: str
+    billing_preference: BillingPreference
+    created_at: Time
+    updated_at: Time
+    archived_at: Time | UnsetType = UNSET
+
+
+class LinkBody(Wire, kw_only=True):
+    """The customer's counterpart in an outside service."""
+
+    service: Service
+    id: str
+    last_synced: Time | UnsetType = UNSET
+    is_pending: Annotated[bool, Meta(description="Whether the service has yet to answer with an id of its own.")]
+
+
+class NamedCustomerBody(Wire, kw_only=True):
+    """A customer in an organisation."""
+
+    id: Id
+    name: str
+
+
+class OrganizationBody(Wire, kw_only=True):
+    """An owner and its members."""
+
+    id: Id
+    owner: NamedCustomerBody
+    members: list[NamedCustomerBody]
+
+
+class CustomerListItem(Wire, kw_only=True):
+    """A customer as lists show it: without contacts and status."""
+
+    id: Id
+    created_at: Time
+    updated_at: Annotated[Time, Meta(description="When anything of this customer last changed.")]
+    organizations: list[OrganizationBody]
+    legal_name: str
+    address: AddressBody
+    url: str | UnsetType = UNSET
+    domain: str | UnsetType = UNSET
+    label: str | UnsetType = UNSET
+    integration_ids: list[LinkBody]
+    archived_at: Time | UnsetType = UNSET
+    tax_status: TaxStatus
+    custom_properties: dict[str, str]
+
+
+class CustomerBody(CustomerListItem, kw_only=True):
+    """A customer."""
+
+    contacts: list[ContactBody]
+    status: Status
+
+
+class CustomerList(Wire, kw_only=True):
+    """A page of customers."""
+
+    items: list[CustomerListItem]
+    pagination: PaginationBody
+
+
+class CustomerQuery(Wire, kw_only=True):
+    """Which customers to list."""
+
+    sort_by: (
+        Annotated[SortBy, Meta(description="createdAt (the default), updatedAt, legalName, label or customProperties.<key>.")]
+        | UnsetType
+    ) = UNSET
+    legal_name: LegalNameFilter | UnsetType = UNSET
+    email: EmailFilter | UnsetType = UNSET
+    alias: AliasFilter | UnsetType = UNSET
+    label: LabelFilter | UnsetType = UNSET
+    include_archived: IncludeArchived | UnsetType = UNSET
+    billing_status: (
+        Annotated[
+            Literal["ACTIVE", "INACTIVE"],
+            Meta(description="ACTIVE matches no customer and INACTIVE all of them until there are billing schedules."),
+        ]
+        | UnsetType
+    ) = UNSET
+    limit: Limit | UnsetType = UNSET
+    after: Cursor | UnsetType = UNSET
+    before: Cursor | UnsetType = UNSET
+    sort_order: (
+        Annotated[
+            str, Meta(description="ASC or DESC, which is the default.", extra_json_schema={"enum": ["ASC", "DESC"]})
+        ]
+        | UnsetType
+    ) = UNSET
+
+
+def from_wire(body: CustomerRequest) -> CustomerWrite:
+    """What this body asks for. Raises `Invalid` for a parent id that can be nobody's."""
+    return CustomerWrite(
+        legal_name=body.legal_name,
+        address=address_from_wire(body.address),
+        tax_status=body.tax_status,
+        status=body.status,
+        url=or_none(body.url),
+        label=or_none(body.label),
+        contacts=tuple(ContactWrite(each.name, each.email, each.billing_preference) for each in body.contacts),
+        aliases=UNSET if body.customer_aliases is UNSET else tuple(body.customer_aliases),
+        links=(
+            UNSET
+            if body.integration_ids is UNSET
+            else tuple(LinkWrite(link.service, link.id) for link in body.integration_ids)
+        ),
+        push_to=() if body.push_to_integrations is UNSET else tuple(map(Service, body.push_to_integrations)),
+        custom_properties=body.custom_properties,
+        parent_id=UNSET if body.parent_id is UNSET else _parent_id(body.parent_id),
+    )
+
+
+def address_from_wire(body: AddressBody) -> Address:
+    """The address in a body."""
+    return Address(
+        line1=body.line1,
+        line2=or_none(body.line2),
+        town=body.town,
+        state=or_none(body.state),
+        postcode=body.postcode,
+        country=body.country,
+    )
+
+
+def to_list_item(customer: Customer) -> CustomerListItem:
+    """This customer as this version's lists show it."""
+    return CustomerListItem(
+        id=str(customer.id),
+        created_at=time_text(customer.created_at),
+        updated_at=time_text(customer.updated_at),
+        organizations=[_organization_to_wire(each) for each in customer.organizations],
+        legal_name=customer.legal_name,
+        address=address_to_wire(customer.address),
+        url=or_unset(customer.url),
+        domain=or_unset(customer.domain),
+        label=or_unset(customer.label),
+        integration_ids=[link_to_wire(link) for link in customer.links],
+        archived_at=or_unset(customer.archived_at and time_text(customer.archived_at)),
+        tax_status=customer.tax_status,
+        custom_properties=customer.custom_properties,
+    )
+
+
+def to_wire(customer: Customer) -> CustomerBody:
+    """This customer as this version shows it."""
+    return CustomerBody(
+        **asdict(to_list_item(customer)),
+        contacts=[_contact_to_wire(contact) for contact in customer.contacts],
+        status=customer.status,
+    )
+
+
+def address_to_wire(address: Address) -> AddressBody:
+    """This address as this version shows it."""
+    return AddressBody(
+        line1=address.line1,
+        line2=or_unset(address.line2),
+        town=address.town,
+        state=or_unset(address.state),
+        postcode=address.postcode,
+        country=address.country,
+    )
+
+
+def link_to_wire(link: Link) -> LinkBody:
+    """This link as this version shows it."""
+    return LinkBody(
+        service=link.service,
+        id=link.external_id,
+        last_synced=or_unset(link.last_synced_at and time_text(link.last_synced_at)),
+        is_pending=link.is_pending,
+    )
+
+
+def _organization_to_wire(organization: Organization) -> OrganizationBody:
+    return OrganizationBody(
+        id=str(organization.id),
+        owner=NamedCustomerBody(id=str(organization.owner.id), name=organization.owner.name),
+        members=[NamedCustomerBody(id=str(member.id), name=member.name) for member in organization.members],
+    )
+
+
+def _contact_to_wire(contact: Contact) -> ContactBody:
+    return ContactBody(
+        id=str(contact.id),
+        name=contact.name,
+        email=contact.email,
+        billing_preference=contact.billing_preference,
+        created_at=time_text(contact.created_at),
+        updated_at=time_text(contact.updated_at),
+        archived_at=or_unset(contact.archived_at and time_text(contact.archived_at)),
+    )
+
+
+def _parent_id(text: str) -> UUID:
+    parent_id = parse_id(text)
+    if parent_id is None:
+        message = f"There is no customer '{text}' in this account."
+        raise Invalid(message, (Problem("parentId", "parent", message),))
+    return parent_id
+
+
+@ROUTES.get("/customers", query=CustomerQuery, answer=CustomerList, summary="List customers")
+async def list_all(reading: Bound, call: Call, query: CustomerQuery) -> CustomerList:
+    """Customers page by page, newest first unless another order is asked for."""
+    wanted = CustomerFilter(
+        legal_name=or_none(query.legal_name),
+        email=or_none(query.email),
+        label=or_none(query.label),
+        alias=or_none(query.alias),
+        include_archived=query.include_archived is True,
+        has_current_billing=None if query.billing_status is UNSET else query.billing_status == "ACTIVE",
+    )
+    parameters = PageParameters(query.limit, query.after, query.before, query.sort_by, query.sort_order)
+    page, pagination = await customer_page(reading, call, wanted, parameters, sorts_by_custom_property=True)
+    return CustomerList(items=[to_list_item(customer) for customer in page.items], pagination=pagination)
+
+
+@ROUTES.post("/customers", body=CustomerRequest, answer=CustomerBody, summary="Create a customer")
+async def create(tx: Tx, _call: Call, body: CustomerRequest) -> CustomerBody:
+    """Create a customer with its contacts, aliases, links and parent in one step."""
+    return to_wire(await create_customer(tx, from_wire(body)))
+
+
+@ROUTES.get("/customers/{id}", answer=CustomerBody, summary="Get a customer")
+async def get(reading: Bound, call: Call) -> CustomerBody:
+    """One customer, archived or not."""
+    return to_wire(await customers.get(reading, parse_id(call.path["id"])))
+
+
+@ROUTES.put("/customers/{id}", body=CustomerRequest, answer=CustomerBody, summary="Replace a customer")
+async def update(tx: Tx, call: Call, body: CustomerRequest) -> CustomerBody:
+    """Replace a customer's own fields and contacts; collections that are left out stay as they are."""
+    return to_wire(await update_customer(tx, parse_id(call.path["id"]), from_wire(body)))
+
+
+@ROUTES.post("/customers/{id}/archive", answer=CustomerBody, status=200, summary="Archive a customer")
+async def archive(tx: Tx, call: Call) -> CustomerBody:
+    """Take a customer out of use. Doing it again changes nothing."""
+    return to_wire(await archive_customer(tx, parse_id(call.path["id"])))

@@ -1,0 +1,93 @@
+"""What all versions share on the wire: the base of every body, times, and the annotated types of single fields.
+
+A field says its rule once, in its type: the reader (`reading.py`) enforces it and the OpenAPI document publishes it.
+"""
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Annotated, Any, TypeAlias, TypeVar
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from customary.domain import values
+from customary.errors import Problem
+
+Value = TypeVar("Value")
+
+Check: TypeAlias = Callable[[Any], Iterable[Problem]]
+
+
+class Wire(Struct, frozen=True, rename="camel"):
+    """The base of every body and query: camel case outside, optional fields absent when they have no value."""
+
+
+def rule(code: str, refuse: Callable[[str], None]) -> dict[str, Check]:
+    """What a field's type carries so that the reader runs `refuse` on it, which raises `ValueError` to say no."""
+
+    def check(value: str) -> Iterable[Problem]:
+        try:
+            refuse(value)
+        except ValueError as error:
+            yield Problem("", code, str(error))
+
+    return {"check": check}
+
+
+def one_of(codes: Iterable[str], description: str) -> Meta:
+    """The published codes that a text can be."""
+    known = tuple(codes)
+
+    def refuse(text: str) -> None:
+        if text not in known:
+            shown = ", ".join(known) if len(known) <= _SHOWN_CODES else "the codes in the API reference"
+            message = f"'{text}' is not one of {shown}."
+            raise ValueError(message)
+
+    return Meta(description=description, extra_json_schema={"enum": list(known)}, extra=rule("enum", refuse))
+
+
+_SHOWN_CODES = 20
+
+Text: TypeAlias = Annotated[str, Meta(max_length=255)]
+RequiredText: TypeAlias = Annotated[str, Meta(min_length=1, max_length=255)]
+FilledText: TypeAlias = Annotated[
+    str, Meta(min_length=1, max_length=255, pattern=r"\S", extra=rule("blank", values.check_not_blank))
+]
+Email: TypeAlias = Annotated[
+    str, Meta(min_length=1, max_length=254, examples=["accounts@example.com"], extra=rule("email", values.check_email))
+]
+Url: TypeAlias = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=2048,
+        pattern=r"^https?://",
+        examples=["https://example.com/"],
+        extra=rule("url", values.check_url),
+    ),
+]
+Country: TypeAlias = Annotated[str, one_of(values.COUNTRIES, "ISO 3166-1 alpha-2, or XK for Kosovo.")]
+Filter: TypeAlias = Annotated[str, Meta(min_length=1)]
+CustomProperties: TypeAlias = Annotated[
+    dict[Annotated[str, Meta(min_length=1, max_length=64)], Annotated[str, Meta(max_length=500)]],
+    Meta(max_length=50, description="Texts under keys of your own."),
+]
+Id: TypeAlias = Annotated[str, Meta(description="A UUID.", examples=["01a1facc-35ad-7467-ab73-16626f891b76"])]
+Time: TypeAlias = Annotated[str, Meta(description="RFC 3339 in UTC.", examples=["2026-01-02T10:55:00Z"])]
+
+
+def or_unset(value: Value | None) -> Value | UnsetType:
+    """The wire form of a value that may be missing: the field is then absent, never null."""
+    return UNSET if value is None else value
+
+
+def or_none(value: Value | UnsetType) -> Value | None:
+    """The domain form of a field that may be absent."""
+    return None if value is UNSET else value
+
+
+def time_text(time: datetime) -> str:
+    """RFC 3339 in UTC, microseconds kept, trailing zeros dropped: `2021-01-02T10:55:00.12Z`."""
+    utc = time.astimezone(UTC)
+    text = utc.strftime("%Y-%m-%dT%H:%M:%S")
+    return f"{text}.{utc.microsecond:06d}".rstrip("0") + "Z" if utc.microsecond else f"{text}Z"

@@ -1,0 +1,1 @@
+"""What is true: the rules of customers and accounts, as pure functions over frozen structs."""

@@ -1,0 +1,118 @@
+"""The kinds of failure, each with the stable type name that clients see. Nothing here knows HTTP.
+
+    Failure
+    ├── Invalid               validationError
+    ├── UnknownVersion        UnrecognisedApiVersion
+    ├── Unauthorized          unauthorized
+    ├── Forbidden             forbidden
+    ├── NotFound              notFound
+    ├── MethodNotAllowed      methodNotAllowed
+    ├── Conflict              conflict
+    ├── PayloadTooLarge       payloadTooLarge
+    ├── UnsupportedMediaType  unsupportedMediaType
+    ├── Unavailable           unavailable
+    └── Internal              internalError
+
+Operators meet `SetupError` instead: the command line prints it as one sentence and exits.
+"""
+
+from typing import ClassVar
+
+import msgspec
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """One thing that is wrong with one field.
+
+    `key` is the path of the field in the caller's own names, such as `contacts[1].email`;
+    `code` is stable and meant for programs, `message` is a sentence for people.
+    """
+
+    key: str
+    code: str
+    message: str
+
+
+class Failure(Exception):
+    """Something the caller asked for cannot be done; the message says what was wrong and what to do."""
+
+    type: ClassVar[str]
+
+    def __init__(self, message: str, problems: tuple[Problem, ...] = ()) -> None:
+        super().__init__(message)
+        self.message = message
+        self.problems = problems
+
+
+class Invalid(Failure):
+    """The request breaks a rule that its sender can see: nothing was stored."""
+
+    type = "validationError"
+
+
+class UnknownVersion(Failure):
+    """The request asks for a version of the API that does not exist."""
+
+    type = "UnrecognisedApiVersion"
+
+
+class Unauthorized(Failure):
+    """The credentials are missing or wrong."""
+
+    type = "unauthorized"
+
+
+class Forbidden(Failure):
+    """The credentials are right and do not allow this."""
+
+    type = "forbidden"
+
+
+class NotFound(Failure):
+    """There is no such thing in this account."""
+
+    type = "notFound"
+
+
+class MethodNotAllowed(Failure):
+    """The path exists in this version, this verb on it does not."""
+
+    type = "methodNotAllowed"
+
+    def __init__(self, message: str, allowed: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.allowed = allowed
+
+
+class Conflict(Failure):
+    """The request is sound and contradicts what is stored."""
+
+    type = "conflict"
+
+
+class PayloadTooLarge(Failure):
+    """The body is larger than the service reads."""
+
+    type = "payloadTooLarge"
+
+
+class UnsupportedMediaType(Failure):
+    """The body is not in a format that the service reads."""
+
+    type = "unsupportedMediaType"
+
+
+class Unavailable(Failure):
+    """The service cannot answer now; the same request may succeed later."""
+
+    type = "unavailable"
+
+
+class Internal(Failure):
+    """A defect of ours. The log has the details under the request's id."""
+
+    type = "internalError"
+
+
+class SetupError(Exception):
+    """The service cannot start, or a command cannot run; the message is for the operator and says what to do."""

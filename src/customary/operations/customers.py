@@ -1,0 +1,115 @@
+"""Creating, changing and archiving customers."""
+
+from collections.abc import Callable
+from uuid import UUID
+
+from msgspec import UNSET
+from msgspec.structs import replace
+from uuid_utils.compat import uuid7
+
+from customary.domain import customer as rules
+from customary.domain.customer import Alias, Customer, CustomerWrite
+from customary.domain.values import parse_id
+from customary.errors import Conflict, Invalid, NotFound, Problem
+from customary.storage import aliases, customers, organizations
+from customary.storage.database import Tx
+
+# Version 7 ids grow with time, also within a millisecond: contacts made together keep their order.
+new_id: Callable[[], UUID] = uuid7
+
+
+async def create_customer(tx: Tx, write: CustomerWrite) -> Customer:
+    """Store a new customer. Raises `Invalid` for an unknown parent, `Conflict` for a taken alias."""
+    customer = rules.create(write, at=tx.now, new_id=new_id)
+    await customers.insert(tx, customer)
+    await _save_aliases(tx, customer, write, held=())
+    if write.parent_id is UNSET:
+        return customer
+    await organizations.lock(tx)
+    await _set_parent(tx, customer.id, write.parent_id)
+    return await customers.get(tx, customer.id)
+
+
+async def update_customer(tx: Tx, customer_id: UUID | None, write: CustomerWrite) -> Customer:
+    """Replace a customer; a write that changes nothing stores nothing.
+
+    Raises `NotFound`, `Conflict` for an archived customer or a taken alias, `Invalid` for an unknown parent.
+    """
+    if write.parent_id is not UNSET:
+        await organizations.lock(tx)  # before the customer's row: everybody takes the two in this order
+    before = await customers.get_for_update(tx, customer_id)
+    customer = rules.update(before, write, at=tx.now, new_id=new_id)
+    if customer is not before:
+        await customers.save(tx, customer, before=before)
+        await _save_aliases(tx, customer, write, held=before.aliases)
+    if write.parent_id is UNSET:
+        return customer
+    await _set_parent(tx, customer.id, write.parent_id)
+    after = await customers.get(tx, customer.id)
+    if customer is before and after.organizations != before.organizations:
+        after = replace(after, version=before.version + 1, updated_at=tx.now)
+        await customers.save(tx, after, before=after)
+    return after
+
+
+async def archive_customer(tx: Tx, customer_id: UUID | None) -> Customer:
+    """Archive a customer; a second time changes nothing and answers the same. Raises `NotFound`."""
+    before = await customers.get_for_update(tx, customer_id)
+    customer = rules.archive(before, at=tx.now)
+    if customer is not before:
+        await customers.save(tx, customer, before=before)
+    return customer
+
+
+async def _save_aliases(tx: Tx, customer: Customer, write: CustomerWrite, *, held: tuple[Alias, ...]) -> None:
+    gone = [alias for alias in held if alias not in customer.aliases]
+    new = [alias for alias in customer.aliases if alias not in held]
+    if gone:
+        await aliases.delete(tx, gone)
+    if not new:
+        return
+    stored = await aliases.insert(tx, customer.id, new)
+    # A customer's id is always an alias of it, so another customer's id is taken although no row says so.
+    doubtful = [alias.value for alias in new if alias.value not in stored or parse_id(alias.value) is not None]
+    holders = await aliases.holders(tx, doubtful) if doubtful else {}
+    taken = {value: holder for value, holder in holders.items() if holder.customer_id != customer.id}
+    if taken and write.aliases is not UNSET:
+        raise _taken(write.aliases, taken)
+
+
+def _taken(wanted: tuple[str, ...], taken: dict[str, aliases.Holder]) -> Conflict:
+    problems = tuple(
+        Problem(f"customerAliases[{position}]", "aliasTaken", _holder_sentence(taken[value]))
+        for position, value in enumerate(wanted)
+        if value in taken
+    )
+    return Conflict(" ".join(problem.message for problem in problems), problems)
+
+
+def _holder_sentence(holder: aliases.Holder) -> str:
+    named = f"customer {holder.customer_id} ('{holder.legal_name}')"
+    if holder.alias_id is None:
+        return f"'{holder.value}' is the id of {named} and cannot be the alias of another one."
+    return (
+        f"The alias '{holder.value}' belongs to {named}."
+        f" Free it with DELETE /customer-aliases/{holder.alias_id}, then send this request again."
+    )
+
+
+async def _set_parent(tx: Tx, customer_id: UUID, parent_id: UUID) -> None:
+    """Make the customer a member of its parent's organisation, which is made if there is none."""
+    if parent_id == customer_id:
+        raise _invalid_parent("A customer cannot be its own parent.")
+    try:
+        parent = await customers.get_for_update(tx, parent_id)
+    except NotFound:
+        raise _invalid_parent(f"There is no customer {parent_id} in this account.") from None
+    rules.require_writable(parent)
+    if customer_id in await organizations.ancestors(tx, parent_id):
+        raise _invalid_parent(f"Customer {parent_id} is itself below this customer: that would make a circle of parents.")
+    organization_id = await organizations.ensure(tx, parent_id, new_id())
+    await organizations.set_parent(tx, organization_id, customer_id)
+
+
+def _invalid_parent(message: str) -> Invalid:
+    return Invalid(message, (Problem("parentId", "parent", message),))

@@ -1,0 +1,171 @@
+"""The pool, the tenant that every connection is bound to, and what a failure of the database means.
+
+There is no way to a row without saying whose rows are wanted. Writes run in a `Tx`, a transaction with the tenant set
+for its length. Single reads run `Bound`: the connection remembers whose setting it holds and sets it again only when
+that changes, which saves three of a read's four round trips.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any, TypeAlias
+from uuid import UUID
+
+import asyncpg
+from msgspec import Struct
+
+from customary.errors import Conflict, Failure, Unavailable
+from customary.storage.schema import SEARCH_PATH, SERVICE_ROLE
+
+ACQUIRE_TIMEOUT_SECONDS = 1.0
+CONNECT_TIMEOUT_SECONDS = 3.0
+COMMAND_TIMEOUT_SECONDS = 6.0
+
+Record: TypeAlias = Any  # asyncpg's Record: a column of it has the type that the SQL gives it, which no checker sees
+Connection: TypeAlias = Any  # asyncpg's Connection or the pool's proxy of one, which have the same methods
+
+# `role` makes every connection the service's role at once, whatever role the URL logs in as: the policies bind it.
+_SERVER_SETTINGS = {
+    "role": SERVICE_ROLE,
+    "search_path": SEARCH_PATH,
+    "application_name": "customary",
+    "timezone": "UTC",
+    "jit": "off",
+    "statement_timeout": "5s",
+    "lock_timeout": "2s",
+    "idle_in_transaction_session_timeout": "10s",
+}
+
+# The one place where the name of a constraint becomes something that a person can act on.
+_CONSTRAINTS = {
+    "customer_aliases_value_key": "An alias of this request was taken by another customer a moment ago.",
+    "contacts_email_key": "Another contact of this customer has the same e-mail address.",
+    "organizations_owner_id_key": "This customer got an organisation a moment ago. Try again.",
+    "accounts_name_key": "An account with this name exists already.",
+}
+
+_PASSING = (
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.QueryCanceledError,
+    asyncpg.InvalidCachedStatementError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.InterfaceError,
+    OSError,
+    TimeoutError,
+)
+
+
+class Bound(Struct, frozen=True):
+    """A connection that sees one account's rows, outside any transaction: for reads of one statement."""
+
+    account_id: UUID
+    connection: Connection
+
+
+class Tx(Struct, frozen=True):
+    """An open transaction of one account. `now` is the database's time at its start."""
+
+    account_id: UUID
+    connection: Connection
+    now: datetime
+
+
+Reading: TypeAlias = Bound | Tx
+
+
+class _TenantConnection(asyncpg.Connection):
+    """A connection that remembers whose tenant setting it holds."""
+
+    bound_to: UUID | None = None
+
+    def get_reset_query(self) -> str:
+        """Nothing to reset: the tenant is set before each use, and a reset would cost a fifth of a read."""
+        return ""
+
+    async def bind(self, account_id: UUID) -> None:
+        """Let this connection see this account's rows and no others."""
+        if self.bound_to == account_id:
+            return
+        self.bound_to = None
+        await self.fetchval("SELECT set_config('app.account', $1, false)", str(account_id))
+        self.bound_to = account_id
+
+
+class Database:
+    """The connections of one process to one database, all of them in the service's role."""
+
+    def __init__(self, pool: Any, cursor_secret: bytes) -> None:  # noqa: ANN401 - asyncpg's pool has no useful type
+        self._pool = pool
+        self.cursor_secret = cursor_secret
+
+    @classmethod
+    async def open(cls, url: str, *, pool_size: int) -> "Database":
+        """Connect. Raises `OSError` or `asyncpg.PostgresError` where that fails."""
+        pool = await asyncpg.create_pool(
+            url,
+            min_size=1,
+            max_size=pool_size,
+            timeout=CONNECT_TIMEOUT_SECONDS,
+            command_timeout=COMMAND_TIMEOUT_SECONDS,
+            connection_class=_TenantConnection,
+            server_settings=_SERVER_SETTINGS,
+        )
+        secret = await pool.fetchval("SELECT cursor_secret FROM installation")
+        return cls(pool, secret)
+
+    async def close(self) -> None:
+        """End all connections, the busy ones too."""
+        self._pool.terminate()
+
+    @asynccontextmanager
+    async def reading(self, account_id: UUID) -> AsyncIterator[Bound]:
+        """A connection for reads of this account. Raises `Unavailable` while the database cannot answer."""
+        async with self._connection() as connection:
+            await connection.bind(account_id)
+            yield Bound(account_id, connection)
+
+    @asynccontextmanager
+    async def transaction(self, account_id: UUID) -> AsyncIterator[Tx]:
+        """A transaction of this account: committed at the end of the block, undone when an exception leaves it.
+
+        Raises `Conflict` where a constraint of the database refuses the write, `Unavailable` while it cannot answer.
+        """
+        async with self._connection() as connection, connection.transaction():
+            now = await connection.fetchval(
+                "SELECT now() FROM set_config('app.account', $1, true)", str(account_id)
+            )
+            yield Tx(account_id, connection, now)
+
+    @asynccontextmanager
+    async def without_tenant(self) -> AsyncIterator[Connection]:
+        """A connection for the look-ups that come before a tenant is known; policies hide every tenant's rows."""
+        async with self._connection() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Connection]:
+        try:
+            async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS) as connection:
+                yield connection
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+            failure = failure_of(error)
+            if failure is None:
+                raise
+            raise failure from error
+
+
+def failure_of(error: Exception) -> Failure | None:
+    """What a failure of the database means to a caller; None for one that only a defect of ours explains."""
+    if isinstance(error, asyncpg.IntegrityConstraintViolationError):
+        message = _CONSTRAINTS.get(str(error.constraint_name))
+        return None if message is None else Conflict(message)
+    if isinstance(error, _PASSING):
+        return Unavailable("The database cannot answer right now. Try again in a moment.")
+    return None

@@ -1,0 +1,1 @@
+"""Numbered changes of the schema: Alembic runs them, plain SQL is inside."""
