@@ -201,6 +201,15 @@ def test_stop_leaves_no_process_and_is_idempotent(data_dir: Path) -> None:
     assert embedded.describe(data_dir).postmaster_pid is None
 
 
+def test_a_late_stop_leaves_the_next_holders_cluster_alone(data_dir: Path) -> None:
+    """Once stopped, stopping again does not touch the cluster that somebody started there since."""
+    first = embedded.start(data_dir, holder="server")
+    first.stop()
+    with embedded.start(data_dir, holder="server") as second:
+        first.stop()
+        assert query(second.addresses.owner_url, "SELECT 1") == 1
+
+
 def test_stop_ends_a_busy_backend(data_dir: Path) -> None:
     """A query that is running does not keep the cluster from stopping."""
 

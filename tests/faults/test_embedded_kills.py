@@ -26,6 +26,16 @@ sys.stdout.flush()
 time.sleep(600)
 """
 
+FORK = """
+import os
+worker = os.fork()
+if worker == 0:
+    database.stop()
+    time.sleep(600)
+sys.stdout.write(f"{worker}\\n")
+sys.stdout.flush()
+time.sleep(600)
+"""
 CLIENT = """
 import asyncio, asyncpg, sys
 async def compute():
@@ -83,7 +93,9 @@ def processes(data_dir: Path) -> frozenset[int]:
 
 def hold(data_dir: Path) -> subprocess.Popen[str]:
     """Another process that starts the cluster and holds it until it is killed."""
-    return subprocess.Popen([sys.executable, "-c", HOLDER, str(data_dir)], stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(data_dir)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
 
 
 def kill(child: subprocess.Popen[str]) -> None:
@@ -127,6 +139,34 @@ def test_kill_of_the_holder_and_start_twenty_times(data_dir: Path) -> None:
     with embedded.start(data_dir, holder="server") as database:
         assert query(database.addresses.owner_url, "SELECT array_agg(n ORDER BY n) FROM t") == list(range(20))
     assert not processes(data_dir)
+
+
+def test_a_forked_child_does_not_keep_the_lock(data_dir: Path) -> None:
+    """A worker that a killed server had forked does not keep the data directory locked, nor stop the cluster."""
+    source = HOLDER.replace("time.sleep(600)", FORK)
+    child = subprocess.Popen([sys.executable, "-c", source, str(data_dir)], stdout=subprocess.PIPE, text=True)
+    url = address(child)
+    assert child.stdout
+    worker = int(child.stdout.readline())
+    try:
+        assert answers(url)
+        child.kill()
+        child.wait()
+        embedded.start(data_dir, holder="server").stop()
+        os.kill(worker, 0)
+    finally:
+        os.kill(worker, signal.SIGKILL)
+        kill(child)
+
+
+def test_starts_at_the_same_moment(data_dir: Path) -> None:
+    """Of servers that start at once on one new data directory, one runs and the others end with an error."""
+    children = [hold(data_dir) for _ in range(3)]
+    urls = [child.stdout.readline().strip() for child in children if child.stdout]
+    with embedded.running(data_dir) as found:
+        assert [url for url in urls if url] == [found.owner_url]
+    for child in children:
+        kill(child)
 
 
 def test_the_cluster_ends_with_its_holder(data_dir: Path) -> None:

@@ -101,6 +101,20 @@ def test_root_with_a_closed_data_directory(parent: Path, state_dir: Path) -> Non
 
 
 @as_root
+@pytest.mark.parametrize("inside", ["open", "closed"])
+@pytest.mark.usefixtures("state_dir")
+def test_root_with_a_strict_umask(parent: Path, inside: str) -> None:
+    """A umask of 077, usual for root on hardened machines, does not close the database's own directories to it."""
+    directory = closed(parent / "closed") if inside == "closed" else parent
+    before = os.umask(0o077)
+    try:
+        with embedded.start(directory / "data", holder="server"):
+            assert 0 not in user_ids(directory / "data")
+    finally:
+        os.umask(before)
+
+
+@as_root
 @pytest.mark.usefixtures("state_dir")
 def test_a_deleted_data_directory_gives_a_fresh_database(parent: Path) -> None:
     """A cluster that is elsewhere belongs to its data directory: gone with it, moved with it, never shared."""
@@ -118,6 +132,19 @@ def test_a_deleted_data_directory_gives_a_fresh_database(parent: Path) -> None:
     shutil.rmtree(moved)
     embedded.start(moved, holder="server").stop()
     assert embedded.describe(moved).cluster != first
+
+
+@as_root
+@pytest.mark.usefixtures("state_dir")
+def test_a_lost_cluster_is_not_replaced_by_an_empty_one(parent: Path) -> None:
+    """A pointer to a place that is gone is a loss that the operator has to hear about."""
+    data_dir = closed(parent / "closed") / "data"
+    embedded.start(data_dir, holder="server").stop()
+    cluster = embedded.describe(data_dir).cluster
+    assert cluster is not None
+    shutil.rmtree(cluster.parent)
+    with pytest.raises(SetupError, match="which is gone"):
+        embedded.start(data_dir, holder="server")
 
 
 @as_root
@@ -167,8 +194,21 @@ def test_root_in_a_container_sees_its_processes(parent: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def reachable_by(user: OsUser, *paths: str) -> bool:
-    return all(embedded_places.may_enter(Path(path).resolve().parent, user) for path in paths)
+def run_as(user: OsUser, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run this interpreter with what it can import here, as another user."""
+    search = os.pathsep.join(path for path in sys.path if path)
+    return subprocess.run(
+        [sys.executable, *arguments],
+        user=user.uid,
+        group=user.gid,
+        extra_groups=[],
+        cwd="/",
+        env={name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
+        | {"PYTHONPATH": search, "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 @as_root
@@ -176,19 +216,14 @@ def test_ordinary_user(parent: Path) -> None:
     """An ordinary user has everything in the data directory, closed to others."""
     entry = pwd.getpwnam("nobody")
     user = OsUser("nobody", entry.pw_uid, entry.pw_gid, switch=True)
-    if not reachable_by(user, sys.executable, embedded.__file__, str(embedded_places._installed())):
+    programs = embedded_places._installed() / "bin" / "postgres"
+    try:
+        reachable = run_as(user, "-c", f"import asyncpg, customary.errors; open({str(programs)!r})").returncode == 0
+    except PermissionError:
+        reachable = False
+    if not reachable:
         pytest.skip("the interpreter or the packages are in a directory that is closed to others")
     mine = closed(parent / "mine")
     os.chown(mine, user.uid, user.gid)
-    done = subprocess.run(
-        [sys.executable, "-c", ORDINARY, str(mine / "data")],
-        user=user.uid,
-        group=user.gid,
-        extra_groups=[],
-        cwd="/",
-        env={"PATH": os.defpath, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_as(user, "-c", ORDINARY, str(mine / "data"))
     assert done.returncode == 0, done.stderr

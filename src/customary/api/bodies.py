@@ -11,7 +11,7 @@ from customary.domain.customer import Alias, Customer, state_problem
 from customary.errors import Problem
 
 
-class AliasBody(Wire, kw_only=True):
+class AliasBody(Wire):
     """Another name of a customer."""
 
     id: Id
@@ -21,7 +21,7 @@ class AliasBody(Wire, kw_only=True):
     created_at: Time
 
 
-class AliasesBody(Wire, kw_only=True):
+class AliasesBody(Wire):
     """All aliases of a customer."""
 
     items: list[AliasBody]

@@ -1,8 +1,7 @@
 """One operation of one version: the record that the router serves and the OpenAPI document describes."""
 
 from collections.abc import Awaitable, Callable
-from typing import TypeAlias, TypeVar
-from uuid import UUID
+from typing import TypeVar
 
 from msgspec import Struct
 

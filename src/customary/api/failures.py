@@ -23,7 +23,7 @@ STATUS: dict[type[errors.Failure], int] = {
 RETRY_AFTER_SECONDS = 1
 
 
-class ErrorDetail(Wire, kw_only=True):
+class ErrorDetail(Wire):
     """One thing that is wrong. `key` is the path of the field in the caller's own names."""
 
     code: str
@@ -32,15 +32,15 @@ class ErrorDetail(Wire, kw_only=True):
     errors: list[str]
 
 
-class ErrorBody(Wire, kw_only=True, omit_defaults=True):
+class ErrorBody(Wire, omit_defaults=True):
     """What went wrong; `errors` only where there are details."""
 
     type: str
     message: str
-    errors: list[ErrorDetail] = []
+    errors: list[ErrorDetail] = msgspec.field(default_factory=list[ErrorDetail])
 
 
-class ErrorEnvelope(Wire, kw_only=True):
+class ErrorEnvelope(Wire):
     """The body of every answer that is not a success."""
 
     error: ErrorBody

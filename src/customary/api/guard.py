@@ -5,7 +5,7 @@ Parsers answer these bytes with whatever they have for a defect, or pass them on
 
 import json
 import re
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -99,9 +99,9 @@ def _has_nul(value: object) -> bool:
     if isinstance(value, str):
         return "\0" in value
     if isinstance(value, list):
-        return any(map(_has_nul, value))
+        return any(map(_has_nul, cast("list[object]", value)))
     if isinstance(value, dict):
-        return any(_has_nul(key) or _has_nul(item) for key, item in value.items())
+        return any(_has_nul(key) or _has_nul(item) for key, item in cast("dict[str, object]", value).items())
     return False
 
 

@@ -28,21 +28,27 @@ Cursor: TypeAlias = Annotated[
         " Leave it out for the first page."
     ),
 ]
-SortBy: TypeAlias = Annotated[str, Meta(description="What to sort by: createdAt (the default), updatedAt, legalName or label.")]
+SortBy: TypeAlias = Annotated[
+    str, Meta(description="What to sort by: createdAt (the default), updatedAt, legalName or label.")
+]
 LegalNameFilter: TypeAlias = Annotated[Filter, Meta(description="Only customers with this text in their legal name.")]
 EmailFilter: TypeAlias = Annotated[Filter, Meta(description="Only customers with this text in a contact's e-mail.")]
 LabelFilter: TypeAlias = Annotated[Filter, Meta(description="Only customers with this text in their label.")]
 AliasFilter: TypeAlias = Annotated[Filter, Meta(description="Only the customer with exactly this alias.")]
-IncludeArchived: TypeAlias = Annotated[bool, Meta(description="Whether archived ones are listed too. Without it: false.")]
+IncludeArchived: TypeAlias = Annotated[
+    bool, Meta(description="Whether archived ones are listed too. Without it: false.")
+]
 PathOfPage: TypeAlias = Annotated[str, Meta(description="The cursor of that page; absent where there is none.")]
 
 
-class PaginationBody(Wire, kw_only=True):
+class PaginationBody(Wire):
     """Where the other pages are."""
 
     after: PathOfPage | UnsetType = UNSET
     before: PathOfPage | UnsetType = UNSET
-    total_result_size: Annotated[int, Meta(description="How many rows match, on all pages.", ge=0, extra_json_schema={"format": "int64"})]
+    total_result_size: Annotated[
+        int, Meta(description="How many rows match, on all pages.", ge=0, extra_json_schema={"format": "int64"})
+    ]
 
 
 class PageParameters(msgspec.Struct, frozen=True):

@@ -6,7 +6,7 @@ that the OpenAPI documents are made from.
 
 from collections.abc import Callable, Iterable
 from functools import cache
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar, cast
 
 import msgspec
 from msgspec import UNSET, inspect
@@ -31,33 +31,27 @@ def read_body(body: type[Body], value: object) -> Body:
     if not isinstance(value, dict):
         message = "The body must be a JSON object."
         raise Invalid(message, (Problem("", "type", message),))
-    return _read(_reader(inspect.type_info(body)), value)
+    problems: list[Problem] = []
+    result = _body_reader(body)(cast("dict[str, object]", value), "", problems)
+    if problems:
+        raise _invalid(problems)
+    return result
 
 
 def read_query(query: type[Body], parameters: dict[str, list[str]]) -> Body:
     """The query in these parameters, unknown ones left out. Raises `Invalid` with a problem for every failing one."""
     problems: list[Problem] = []
-    values: dict[str, object] = {}
-    for name, (reader, is_list) in _query_readers(query).items():
+    found: dict[str, Any] = {}
+    for name, (field, reader) in _query_readers(query).items():
         given = parameters.get(name)
         if given is None:
             continue
-        if len(given) > 1 and not is_list:
-            problems.append(Problem(name, "repeated", f"{name} must be given at most once."))
-            continue
-        value = reader(given if is_list else given[0], name, problems)
-        values[name] = value
+        if len(given) > 1:
+            _note(problems, name, "repeated", "This parameter must be given at most once.")
+        found[field] = reader(given[0], name, problems)
     if problems:
         raise _invalid(problems)
-    return msgspec.convert(values, query)
-
-
-def _read(reader: Reader, value: object) -> Any:  # noqa: ANN401 - the caller knows what its reader gives
-    problems: list[Problem] = []
-    result = reader(value, "", problems)
-    if problems:
-        raise _invalid(problems)
-    return result
+    return query(**found)
 
 
 def _invalid(problems: list[Problem]) -> Invalid:
@@ -66,10 +60,16 @@ def _invalid(problems: list[Problem]) -> Invalid:
 
 
 @cache
-def _query_readers(query: type[Wire]) -> dict[str, tuple[Reader, bool]]:
+def _body_reader(body: type[Wire]) -> Reader:
+    return _reader(inspect.type_info(body))
+
+
+@cache
+def _query_readers(query: type[Wire]) -> dict[str, tuple[str, Reader]]:
+    """For each parameter of a query its field and its reader."""
     info = inspect.type_info(query)
     assert isinstance(info, inspect.StructType)  # noqa: S101 - a Wire is a Struct
-    return {field.encode_name: (_text_reader(field.type), False) for field in info.fields}
+    return {field.encode_name: (field.name, _text_reader(field.type)) for field in info.fields}
 
 
 def _text_reader(info: inspect.Type) -> Reader:
@@ -91,11 +91,10 @@ def _integer(value: object) -> object:
     return int(text) if text.isascii() and text.removeprefix("-").isdigit() and len(text) < 20 else value  # noqa: PLR2004 - the digits of 64 bits
 
 
-@cache
 def _reader(info: inspect.Type) -> Reader:  # noqa: PLR0911 - one return for each kind of type
     match info:
         case inspect.Metadata():
-            return _checked(_reader(info.type), info.extra or {})
+            return _checked(_reader(info.type), cast("dict[str, Check]", info.extra or {}))
         case inspect.StructType():
             return _struct(info)
         case inspect.StrType():
@@ -122,8 +121,8 @@ def _note(problems: list[Problem], key: str, code: str, message: str) -> _Bad:
     return _BAD
 
 
-def _checked(reader: Reader, extra: dict[str, Any]) -> Reader:
-    check: Check | None = extra.get("check")
+def _checked(reader: Reader, extra: dict[str, Check]) -> Reader:
+    check = extra.get("check")
     if check is None:
         return reader
 
@@ -148,12 +147,13 @@ def _struct(info: inspect.StructType) -> Reader:
     def read(value: object, key: str, problems: list[Problem]) -> object:
         if not isinstance(value, dict):
             return _note(problems, key, "type", "This must be an object.")
+        members = cast("dict[str, object]", value)
         before = len(problems)
         found: dict[str, Any] = {}
         for field, reader in fields:
             name = field.encode_name
             path = f"{key}.{name}" if key else name
-            given = value.get(name, UNSET)
+            given = members.get(name, UNSET)
             if given is not UNSET:
                 found[field.name] = reader(given, path, problems)
             elif field.required:
@@ -191,18 +191,21 @@ def _choice(choices: dict[Any, object]) -> Reader:
 
 def _list(info: inspect.ListType | inspect.VarTupleType) -> Reader:
     reader, least, most = _reader(info.item_type), info.min_length or 0, info.max_length
-    make = list if isinstance(info, inspect.ListType) else tuple
+    is_list = isinstance(info, inspect.ListType)
 
     def read(value: object, key: str, problems: list[Problem]) -> object:
         if not isinstance(value, list):
             return _note(problems, key, "type", "This must be a list.")
-        if len(value) < least:
+        entries = cast("list[object]", value)
+        if len(entries) < least:
             return _note(problems, key, "tooFew", f"This needs at least {least}.")
-        if most is not None and len(value) > most:
-            return _note(problems, key, "tooMany", f"This has {len(value)} entries; at most {most} are allowed.")
+        if most is not None and len(entries) > most:
+            return _note(problems, key, "tooMany", f"This has {len(entries)} entries; at most {most} are allowed.")
         before = len(problems)
-        items = [reader(item, f"{key}[{position}]", problems) for position, item in enumerate(value)]
-        return _BAD if len(problems) > before else make(items)
+        items: list[Any] = [reader(entry, f"{key}[{position}]", problems) for position, entry in enumerate(entries)]
+        if len(problems) > before:
+            return _BAD
+        return items if is_list else tuple(items)
 
     return read
 
@@ -213,11 +216,12 @@ def _mapping(info: inspect.DictType) -> Reader:
     def read(value: object, key: str, problems: list[Problem]) -> object:
         if not isinstance(value, dict):
             return _note(problems, key, "type", "This must be an object.")
-        if most is not None and len(value) > most:
-            return _note(problems, key, "tooMany", f"This has {len(value)} keys; at most {most} are allowed.")
+        members = cast("dict[str, object]", value)
+        if most is not None and len(members) > most:
+            return _note(problems, key, "tooMany", f"This has {len(members)} keys; at most {most} are allowed.")
         before = len(problems)
         items: dict[str, Any] = {}
-        for name, item in value.items():
+        for name, item in members.items():
             path = f"{key}.{name}"
             read_key(name, path, problems)
             items[name] = read_value(item, path, problems)

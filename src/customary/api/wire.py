@@ -5,9 +5,10 @@ A field says its rule once, in its type: the reader (`reading.py`) enforces it a
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import Annotated, Any, TypeAlias, TypeVar
+from typing import Annotated, Any, TypeAlias, TypeVar, dataclass_transform
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+import msgspec
+from msgspec import UNSET, Meta, Struct, StructMeta, UnsetType
 
 from customary.domain import values
 from customary.errors import Problem
@@ -17,7 +18,16 @@ Value = TypeVar("Value")
 Check: TypeAlias = Callable[[Any], Iterable[Problem]]
 
 
-class Wire(Struct, frozen=True, rename="camel"):
+@dataclass_transform(field_specifiers=(msgspec.field,), frozen_default=True, kw_only_default=True)
+class _WireMeta(StructMeta):
+    """Makes every body frozen, with its fields in the order of the published documents, required or not."""
+
+    def __new__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any) -> "_WireMeta":  # noqa: ANN401 - what msgspec takes
+        defaults: dict[str, Any] = {"frozen": True, "kw_only": True, "rename": "camel"}
+        return super().__new__(cls, name, bases, namespace, **{**defaults, **options})
+
+
+class Wire(Struct, metaclass=_WireMeta):
     """The base of every body and query: camel case outside, optional fields absent when they have no value."""
 
 
@@ -70,7 +80,7 @@ Country: TypeAlias = Annotated[str, one_of(values.COUNTRIES, "ISO 3166-1 alpha-2
 Filter: TypeAlias = Annotated[str, Meta(min_length=1)]
 CustomProperties: TypeAlias = Annotated[
     dict[Annotated[str, Meta(min_length=1, max_length=64)], Annotated[str, Meta(max_length=500)]],
-    Meta(max_length=50, description="Texts under keys of your own."),
+    Meta(max_length=50, description="Texts under keys of your own; a key has 1 to 64 characters."),
 ]
 Id: TypeAlias = Annotated[str, Meta(description="A UUID.", examples=["01a1facc-35ad-7467-ab73-16626f891b76"])]
 Time: TypeAlias = Annotated[str, Meta(description="RFC 3339 in UTC.", examples=["2026-01-02T10:55:00Z"])]

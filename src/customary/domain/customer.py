@@ -41,7 +41,7 @@ class Status(StrEnum):
 
 
 class Service(StrEnum):
-    """The outside services that a customer can be linked to; the seven after `Xero` are known to 2024-07-30 only."""
+    """The outside services that a customer can be linked to; the two older versions know eleven of them."""
 
     AMAZON_REDSHIFT = "Amazon_Redshift"
     GOOGLE_BIGQUERY = "Google_BigQuery"

@@ -106,7 +106,9 @@ async def _set_parent(tx: Tx, customer_id: UUID, parent_id: UUID) -> None:
         raise _invalid_parent(f"There is no customer {parent_id} in this account.") from None
     rules.require_writable(parent)
     if customer_id in await organizations.ancestors(tx, parent_id):
-        raise _invalid_parent(f"Customer {parent_id} is itself below this customer: that would make a circle of parents.")
+        raise _invalid_parent(
+            f"Customer {parent_id} is itself below this customer: that would make a circle of parents."
+        )
     organization_id = await organizations.ensure(tx, parent_id, new_id())
     await organizations.set_parent(tx, organization_id, customer_id)
 

@@ -14,7 +14,9 @@ from customary.storage.database import Reading
 _BY_LEGAL_NAME = "c.id IN (SELECT customers_with_legal_name(${}))"
 _BY_LABEL = "c.id IN (SELECT customers_with_label(${}))"
 _BY_EMAIL = "c.id IN (SELECT customers_with_email(${}))"
-_BY_ALIAS = "c.id = coalesce((SELECT a.customer_id FROM customer_aliases a WHERE a.account_id = $1 AND a.value = ${}), ${})"
+_BY_ALIAS = (
+    "c.id = coalesce((SELECT a.customer_id FROM customer_aliases a WHERE a.account_id = $1 AND a.value = ${}), ${})"
+)
 
 
 async def fetch(

@@ -57,7 +57,8 @@ SELECT {COLUMNS} FROM customers c
 LOCK = "SELECT 1 FROM customers WHERE account_id = $1 AND id = $2 FOR UPDATE"
 INSERT = """
 INSERT INTO customers (account_id, id, legal_name, legal_name_sort, legal_name_search, label, label_sort, label_search,
-    url, domain, telephone, address, tax_status, status, custom_properties, version, created_at, updated_at, archived_at)
+    url, domain, telephone, address, tax_status, status, custom_properties, version, created_at, updated_at,
+    archived_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
 """
 UPDATE = """
@@ -237,4 +238,3 @@ def from_row(row: Record) -> Customer:
         links=tuple(sorted(links, key=lambda link: _SERVICE_ORDER[link.service])),
         organizations=_read_organizations(row["organizations"] or "[]"),
     )
-

@@ -5,7 +5,7 @@ for its length. Single reads run `Bound`: the connection remembers whose setting
 that changes, which saves three of a read's four round trips.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, TypeAlias
@@ -125,32 +125,30 @@ class Database:
         self._pool.terminate()
 
     @asynccontextmanager
-    async def reading(self, account_id: UUID) -> AsyncIterator[Bound]:
+    async def reading(self, account_id: UUID) -> AsyncGenerator[Bound]:
         """A connection for reads of this account. Raises `Unavailable` while the database cannot answer."""
         async with self._connection() as connection:
             await connection.bind(account_id)
             yield Bound(account_id, connection)
 
     @asynccontextmanager
-    async def transaction(self, account_id: UUID) -> AsyncIterator[Tx]:
+    async def transaction(self, account_id: UUID) -> AsyncGenerator[Tx]:
         """A transaction of this account: committed at the end of the block, undone when an exception leaves it.
 
         Raises `Conflict` where a constraint of the database refuses the write, `Unavailable` while it cannot answer.
         """
         async with self._connection() as connection, connection.transaction():
-            now = await connection.fetchval(
-                "SELECT now() FROM set_config('app.account', $1, true)", str(account_id)
-            )
+            now = await connection.fetchval("SELECT now() FROM set_config('app.account', $1, true)", str(account_id))
             yield Tx(account_id, connection, now)
 
     @asynccontextmanager
-    async def without_tenant(self) -> AsyncIterator[Connection]:
+    async def without_tenant(self) -> AsyncGenerator[Connection]:
         """A connection for the look-ups that come before a tenant is known; policies hide every tenant's rows."""
         async with self._connection() as connection:
             yield connection
 
     @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[Connection]:
+    async def _connection(self) -> AsyncGenerator[Connection]:
         try:
             async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS) as connection:
                 yield connection

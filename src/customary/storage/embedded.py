@@ -73,7 +73,7 @@ class Embedded:
         self._process_id = os.getpid()
         self._child: subprocess.Popen[bytes] | None = None
         self._failure: BaseException | None = None
-        self._launched_at = 0.0
+        self._launched_at, self._ended = 0.0, False
         self._settled, self._stopping = threading.Event(), threading.Event()
         self._spawning, self._ending = threading.Lock(), threading.RLock()
         self._watcher = threading.Thread(target=self._watch, name="embedded-postgresql", daemon=True)
@@ -104,12 +104,15 @@ class Embedded:
         if os.getpid() != self._process_id:
             return
         with self._ending:
+            if self._ended:  # The directory may be another server's by now, whose processes are not ours to end.
+                return
             with self._spawning:
                 self._stopping.set()
             try:
                 self._end_child()
                 reap(self._plan.home.cluster, self._plan.user)
             finally:
+                self._ended = True
                 self._lock.release()
 
     def _end_child(self) -> None:

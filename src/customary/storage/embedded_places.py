@@ -70,7 +70,9 @@ def make_data_dir(data_dir: Path, *, root: bool) -> None:
     """Make the data directory if it is missing: closed to others; for root so that others may pass through it."""
     if data_dir.is_dir():
         return
-    data_dir.mkdir(parents=True, mode=0o711 if root else 0o700, exist_ok=True)
+    data_dir.mkdir(parents=True, mode=0o700, exist_ok=True)
+    if root:
+        data_dir.chmod(0o711)  # The mode given to mkdir would be narrowed by the umask.
 
 
 def find_home(data_dir: Path) -> Home | None:
@@ -85,7 +87,8 @@ def find_home(data_dir: Path) -> Home | None:
 def choose_home(data_dir: Path, user: OsUser) -> Home:
     """The home of this data directory, decided and made if need be: inside when `user` can get there.
 
-    The pointer is written before the directory that it names, so a crash in between loses nothing.
+    The directory is made before the pointer to it: a crash in between leaves an empty directory behind, while
+    a pointer to nothing always means that a database was lost, and is never answered with an empty one.
     Raises SetupError when a home outside is needed and cannot be made.
     """
     home = find_home(data_dir)
@@ -94,6 +97,7 @@ def choose_home(data_dir: Path, user: OsUser) -> Home:
         home = Home(inside)
     elif home is None or (home.path == inside and not home.cluster.exists() and not may_enter(data_dir, user)):
         home = Home(_state_dir("clusters") / secrets.token_hex(8))
+        home.path.mkdir(mode=0o700)
         pointer = _Pointer(str(home.path), os.path.realpath(data_dir))
         write_private(data_dir / "cluster.json", msgspec.json.encode(pointer))
     if not may_enter(home.path.parent, user):
@@ -101,9 +105,11 @@ def choose_home(data_dir: Path, user: OsUser) -> Home:
             f"The database in {home.path} runs as the user {user.name}, who can no longer enter {home.path.parent}. "
             "Let that user pass (chmod o+x on the directory that closes the way), or choose another --data-dir."
         )
-    home.path.mkdir(mode=0o711 if user.switch else 0o700, exist_ok=True)
+    home.path.mkdir(mode=0o700, exist_ok=True)
     if home.path.stat().st_uid != os.geteuid():
         raise SetupError(f"{home.path} belongs to another user. Run as that user, or choose another --data-dir.")
+    if user.switch:
+        home.path.chmod(0o711)
     _give(home.log_dir, user)
     return home
 
@@ -113,6 +119,11 @@ def _followed(pointer: Path, data_dir: Path) -> Path:
     if pointer.stat().st_uid != os.geteuid():
         raise SetupError(f"{pointer} was not written by this user; run as its owner or choose another --data-dir.")
     found, here = msgspec.json.decode(pointer.read_bytes(), type=_Pointer), os.path.realpath(data_dir)
+    if not Path(found.home).is_dir():
+        raise SetupError(
+            f"The database of {data_dir} was in {found.home}, which is gone. Restore it from a backup, "
+            f"or delete {pointer} to begin with an empty one."
+        )
     if found.data_dir != here:
         original = Path(found.data_dir) / pointer.name
         if original.exists() and original.read_bytes() == pointer.read_bytes():
@@ -190,7 +201,7 @@ def _copy(installed: Path, target: Path) -> None:
             if not path.is_symlink():
                 path.chmod(0o755 if path.is_dir() or path.parent.name in ("bin", _LIBRARIES) else 0o644)
         os.sync()  # Else a power cut could leave the name in place and the programs empty, for ever.
-        with contextlib.suppress(FileExistsError, OSError):  # Another server was faster: its copy is as good.
+        with contextlib.suppress(OSError):  # Another server was faster: its copy is as good.
             fresh.rename(target)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)

@@ -47,13 +47,11 @@ async def fetch(reading: Reading, listing: Listing[Item], window: Window) -> Pag
     rows = rows[: window.limit]
     if backwards:
         rows.reverse()
-    total = await reading.connection.fetchval(f"SELECT count(*) {listing.source}", *listing.parameters)  # noqa: S608
+    total = await reading.connection.fetchval(f"SELECT count(*) {listing.source}", *listing.parameters)
     ends = (_position(rows[0]), _position(rows[-1])) if rows else _around(start, backwards=backwards)
     more_behind = False
     if start is not None:
-        behind = await _rows(
-            reading, listing, window, ends[1 if backwards else 0], backwards=not backwards, limit=1
-        )
+        behind = await _rows(reading, listing, window, ends[1 if backwards else 0], backwards=not backwards, limit=1)
         more_behind = bool(behind)
     has_previous, has_next = (more_ahead, more_behind) if backwards else (more_behind, more_ahead)
     return Page(
@@ -93,7 +91,7 @@ async def _rows(
     nulls = "" if not sort.is_nullable else "NULLS FIRST" if backwards else "NULLS LAST"
     parameters = [*listing.parameters, *sort.parameters, limit]
     limit_number = len(parameters)
-    text = f"SELECT {listing.columns}, {sort.expression} AS sort_value, {listing.id} AS sort_id {listing.source}"  # noqa: S608
+    text = f"SELECT {listing.columns}, {sort.expression} AS sort_value, {listing.id} AS sort_id {listing.source}"
     if start is not None:
         comparison = _comparison(listing, start, ascending=ascending, backwards=backwards, first=limit_number + 1)
         text += f" AND ({comparison})"

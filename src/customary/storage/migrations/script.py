@@ -1,5 +1,8 @@
 """Runs the plain SQL of a migration: several statements at once, inside Alembic's transaction."""
 
+from functools import partial
+from typing import Any
+
 from alembic import op
 
 
@@ -13,4 +16,8 @@ def run(sql: str) -> None:
     op.execute("SET LOCAL lock_timeout = '10s'")
     connection = op.get_bind().connection.dbapi_connection
     assert connection is not None  # noqa: S101 - Alembic runs migrations on a live connection only
-    connection.run_async(lambda driver: driver.execute(sql))
+    connection.run_async(partial(_execute, sql))
+
+
+async def _execute(sql: str, driver: Any) -> None:  # noqa: ANN401 - asyncpg's connection behind SQLAlchemy's
+    await driver.execute(sql)

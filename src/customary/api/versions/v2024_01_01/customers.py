@@ -78,7 +78,7 @@ Aliases: TypeAlias = Annotated[
 ]
 
 
-class AddressBody(Wire, kw_only=True):
+class AddressBody(Wire):
     """A postal address."""
 
     line1: FilledText
@@ -100,7 +100,7 @@ def _check_address_of_update(address: AddressBody) -> Iterable[Problem]:
     return () if is_maybe_hidden else _check_address(address)
 
 
-class LinkRequest(Wire, kw_only=True):
+class LinkRequest(Wire):
     """The customer's id in an outside service."""
 
     key: KnownService
@@ -116,7 +116,7 @@ Links: TypeAlias = Annotated[
 ]
 
 
-class CreateCustomerRequest(Wire, kw_only=True):
+class CreateCustomerRequest(Wire):
     """A customer to create."""
 
     legal_name: LegalName
@@ -132,8 +132,10 @@ class CreateCustomerRequest(Wire, kw_only=True):
     external_ids: Links | UnsetType = UNSET
 
 
-class UpdateCustomerRequest(Wire, kw_only=True):
-    """A customer to replace. Left out, `contactName` is the legal name and `telephone`, `url` and `label` are cleared;
+class UpdateCustomerRequest(Wire):
+    """A customer to replace.
+
+    Left out, `contactName` is the legal name and `telephone`, `url` and `label` are cleared;
     the lists stay as they are.
     """
 
@@ -150,7 +152,7 @@ class UpdateCustomerRequest(Wire, kw_only=True):
     customer_aliases: Aliases | UnsetType = UNSET
 
 
-class LinkBody(Wire, kw_only=True):
+class LinkBody(Wire):
     """The customer's counterpart in an outside service. One that was never synced shows when it was made."""
 
     key: KnownService
@@ -158,7 +160,7 @@ class LinkBody(Wire, kw_only=True):
     sync_time: Time
 
 
-class CustomerBody(Wire, kw_only=True):
+class CustomerBody(Wire):
     """A customer."""
 
     id: Id
@@ -177,20 +179,20 @@ class CustomerBody(Wire, kw_only=True):
     archived_at: Time | UnsetType = UNSET
 
 
-class CreatedBody(Wire, kw_only=True):
+class CreatedBody(Wire):
     """What a create answers."""
 
     customer: CustomerBody
 
 
-class CustomerList(Wire, kw_only=True):
+class CustomerList(Wire):
     """A page of customers."""
 
     items: list[CustomerBody]
     pagination: PaginationBody
 
 
-class CustomerQuery(Wire, kw_only=True):
+class CustomerQuery(Wire):
     """Which customers to list."""
 
     sort_by: SortBy | UnsetType = UNSET
@@ -272,7 +274,9 @@ def _address_to_wire(address: Address) -> AddressBody:
 
 
 def _link_to_wire(link: Link) -> LinkBody:
-    return LinkBody(key=link.service, value=link.external_id, sync_time=time_text(link.last_synced_at or link.created_at))
+    return LinkBody(
+        key=link.service, value=link.external_id, sync_time=time_text(link.last_synced_at or link.created_at)
+    )
 
 
 @ROUTES.get("/customers", query=CustomerQuery, answer=CustomerList, summary="List customers")

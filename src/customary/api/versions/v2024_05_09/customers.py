@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from typing import Annotated, TypeAlias
 
-
 from msgspec import UNSET, Meta, UnsetType
 
 from customary.api.bodies import flat_contact, repeated_services, state_problems
@@ -78,7 +77,7 @@ Aliases: TypeAlias = Annotated[
 ]
 
 
-class AddressBody(Wire, kw_only=True):
+class AddressBody(Wire):
     """A postal address."""
 
     line1: FilledText
@@ -100,7 +99,7 @@ def _check_address_of_update(address: AddressBody) -> Iterable[Problem]:
     return () if is_maybe_hidden else _check_address(address)
 
 
-class LinkRequest(Wire, kw_only=True):
+class LinkRequest(Wire):
     """The customer's id in an outside service; when it was synced is for the service to say."""
 
     service: KnownService
@@ -117,7 +116,7 @@ Links: TypeAlias = Annotated[
 ]
 
 
-class CreateCustomerRequest(Wire, kw_only=True):
+class CreateCustomerRequest(Wire):
     """A customer to create."""
 
     legal_name: LegalName
@@ -133,8 +132,10 @@ class CreateCustomerRequest(Wire, kw_only=True):
     integration_ids: Links | UnsetType = UNSET
 
 
-class UpdateCustomerRequest(Wire, kw_only=True):
-    """A customer to replace. Left out, `contactName` is the legal name and `telephone`, `url` and `label` are cleared;
+class UpdateCustomerRequest(Wire):
+    """A customer to replace.
+
+    Left out, `contactName` is the legal name and `telephone`, `url` and `label` are cleared;
     the other lists stay as they are.
     """
 
@@ -151,7 +152,7 @@ class UpdateCustomerRequest(Wire, kw_only=True):
     customer_aliases: Aliases | UnsetType = UNSET
 
 
-class LinkBody(Wire, kw_only=True):
+class LinkBody(Wire):
     """The customer's counterpart in an outside service."""
 
     service: KnownService
@@ -159,7 +160,7 @@ class LinkBody(Wire, kw_only=True):
     last_synced: Time | UnsetType = UNSET
 
 
-class CustomerBody(Wire, kw_only=True):
+class CustomerBody(Wire):
     """A customer."""
 
     id: Id
@@ -177,14 +178,14 @@ class CustomerBody(Wire, kw_only=True):
     archived_at: Time | UnsetType = UNSET
 
 
-class CustomerList(Wire, kw_only=True):
+class CustomerList(Wire):
     """A page of customers."""
 
     items: list[CustomerBody]
     pagination: PaginationBody
 
 
-class CustomerQuery(Wire, kw_only=True):
+class CustomerQuery(Wire):
     """Which customers to list."""
 
     sort_by: SortBy | UnsetType = UNSET

@@ -14,7 +14,7 @@ from customary.storage.database import Bound
 ROUTES = Routes("Customer Aliases")
 
 
-class FlatCustomerBody(Wire, kw_only=True):
+class FlatCustomerBody(Wire):
     """A customer with one contact, as `by-alias` answers."""
 
     id: Id

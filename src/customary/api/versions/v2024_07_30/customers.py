@@ -62,7 +62,7 @@ ROUTES = Routes("Customers")
 State: TypeAlias = Annotated[str, one_of(STATES, "Required in the US and Canada.")]
 
 
-class AddressBody(Wire, kw_only=True):
+class AddressBody(Wire):
     """A postal address."""
 
     line1: FilledText
@@ -77,7 +77,7 @@ def _check_address(address: AddressBody) -> Iterable[Problem]:
     return state_problems(address.country, address.state)
 
 
-class ContactRequest(Wire, kw_only=True):
+class ContactRequest(Wire):
     """A person or mailbox of a customer."""
 
     name: Text
@@ -90,7 +90,7 @@ def _check_contacts(contacts: list[ContactRequest]) -> Iterable[Problem]:
         yield Problem("", "noPrimary", "A customer needs at least one contact with billingPreference PRIMARY.")
 
 
-class LinkRequest(Wire, kw_only=True):
+class LinkRequest(Wire):
     """The customer's id in an outside service."""
 
     service: Service
@@ -101,9 +101,10 @@ def _check_links(links: list[LinkRequest]) -> Iterable[Problem]:
     return repeated_services((link.service for link in links), "service")
 
 
-class CustomerRequest(Wire, kw_only=True):
-    """A customer to create or to replace. A field that a replacement leaves out keeps what is stored, but for `url`
-    and `label`, which it clears.
+class CustomerRequest(Wire):
+    """A customer to create or to replace.
+
+    A field that a replacement leaves out keeps what is stored, but for `url` and `label`, which it clears.
     """
 
     legal_name: Annotated[RequiredText, Meta(description="The name that invoices carry.")]
@@ -139,7 +140,7 @@ class CustomerRequest(Wire, kw_only=True):
     custom_properties: CustomProperties | UnsetType = UNSET
 
 
-class ContactBody(Wire, kw_only=True):
+class ContactBody(Wire):
     """A person or mailbox of a customer."""
 
     id: Id
@@ -151,7 +152,7 @@ class ContactBody(Wire, kw_only=True):
     archived_at: Time | UnsetType = UNSET
 
 
-class LinkBody(Wire, kw_only=True):
+class LinkBody(Wire):
     """The customer's counterpart in an outside service."""
 
     service: Service
@@ -160,14 +161,14 @@ class LinkBody(Wire, kw_only=True):
     is_pending: Annotated[bool, Meta(description="Whether the service has yet to answer with an id of its own.")]
 
 
-class NamedCustomerBody(Wire, kw_only=True):
+class NamedCustomerBody(Wire):
     """A customer in an organisation."""
 
     id: Id
     name: str
 
 
-class OrganizationBody(Wire, kw_only=True):
+class OrganizationBody(Wire):
     """An owner and its members."""
 
     id: Id
@@ -175,7 +176,7 @@ class OrganizationBody(Wire, kw_only=True):
     members: list[NamedCustomerBody]
 
 
-class CustomerListItem(Wire, kw_only=True):
+class CustomerListItem(Wire):
     """A customer as lists show it: without contacts and status."""
 
     id: Id
@@ -193,25 +194,27 @@ class CustomerListItem(Wire, kw_only=True):
     custom_properties: dict[str, str]
 
 
-class CustomerBody(CustomerListItem, kw_only=True):
+class CustomerBody(CustomerListItem):
     """A customer."""
 
     contacts: list[ContactBody]
     status: Status
 
 
-class CustomerList(Wire, kw_only=True):
+class CustomerList(Wire):
     """A page of customers."""
 
     items: list[CustomerListItem]
     pagination: PaginationBody
 
 
-class CustomerQuery(Wire, kw_only=True):
+class CustomerQuery(Wire):
     """Which customers to list."""
 
     sort_by: (
-        Annotated[SortBy, Meta(description="createdAt (the default), updatedAt, legalName, label or customProperties.<key>.")]
+        Annotated[
+            SortBy, Meta(description="createdAt (the default), updatedAt, legalName, label or customProperties.<key>.")
+        ]
         | UnsetType
     ) = UNSET
     legal_name: LegalNameFilter | UnsetType = UNSET
@@ -226,7 +229,7 @@ class CustomerQuery(Wire, kw_only=True):
         ]
         | UnsetType
     ) = UNSET
-    limit: Limit | UnsetType = UNSET
+    limit: Annotated[Limit, Meta(extra_json_schema={"format": "int32"})] | UnsetType = UNSET
     after: Cursor | UnsetType = UNSET
     before: Cursor | UnsetType = UNSET
     sort_order: (

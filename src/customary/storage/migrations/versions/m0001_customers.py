@@ -20,8 +20,9 @@ CREATE TABLE installation (
 
 CREATE TABLE accounts (
     id uuid PRIMARY KEY,
-    name text NOT NULL CONSTRAINT accounts_name_key UNIQUE CONSTRAINT accounts_name_length CHECK (length(name) BETWEEN 1 AND 255),
-    created_at timestamptz NOT NULL
+    name text NOT NULL,
+    created_at timestamptz NOT NULL,
+    CONSTRAINT accounts_name_key UNIQUE (name)
 );
 
 CREATE TABLE api_keys (
@@ -34,7 +35,7 @@ CREATE TABLE api_keys (
     created_at timestamptz NOT NULL,
     revoked_at timestamptz,
     PRIMARY KEY (account_id, client_id),
-    CONSTRAINT api_keys_client_id_key UNIQUE (client_id)  -- the one key that spans accounts: it is what names the account
+    CONSTRAINT api_keys_client_id_key UNIQUE (client_id)  -- the one key that spans accounts: it names them
 );
 
 CREATE TABLE customers (
@@ -79,7 +80,8 @@ CREATE TABLE contacts (
     updated_at timestamptz NOT NULL,
     archived_at timestamptz,
     PRIMARY KEY (account_id, id),
-    CONSTRAINT contacts_customer_id_fkey FOREIGN KEY (account_id, customer_id) REFERENCES customers (account_id, id)
+    CONSTRAINT contacts_customer_id_fkey
+        FOREIGN KEY (account_id, customer_id) REFERENCES customers (account_id, id)
 );
 CREATE UNIQUE INDEX contacts_email_key ON contacts (account_id, customer_id, email_key) WHERE archived_at IS NULL;
 CREATE INDEX contacts_by_customer ON contacts (account_id, customer_id, created_at, id);
@@ -93,7 +95,8 @@ CREATE TABLE customer_aliases (
     created_at timestamptz NOT NULL,
     PRIMARY KEY (account_id, id),
     CONSTRAINT customer_aliases_value_key UNIQUE (account_id, value),
-    CONSTRAINT customer_aliases_customer_id_fkey FOREIGN KEY (account_id, customer_id) REFERENCES customers (account_id, id)
+    CONSTRAINT customer_aliases_customer_id_fkey
+        FOREIGN KEY (account_id, customer_id) REFERENCES customers (account_id, id)
 );
 CREATE INDEX customer_aliases_by_customer ON customer_aliases (account_id, customer_id, created_at, id);
 
@@ -106,7 +109,8 @@ CREATE TABLE integration_links (
     created_at timestamptz NOT NULL,
     last_synced_at timestamptz,
     PRIMARY KEY (account_id, customer_id, service),
-    CONSTRAINT integration_links_customer_id_fkey FOREIGN KEY (account_id, customer_id) REFERENCES customers (account_id, id)
+    CONSTRAINT integration_links_customer_id_fkey
+        FOREIGN KEY (account_id, customer_id) REFERENCES customers (account_id, id)
 );
 
 CREATE TABLE organizations (

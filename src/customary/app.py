@@ -1,0 +1,130 @@
+"""The application of one process: its database, and which part of it answers which path."""
+
+import asyncpg
+import structlog
+
+from customary import logs
+from customary.api import gateway, openapi, reference, versions
+from customary.api.http import Receive, Request, Response, Scope, Send, request_from, send_response
+from customary.errors import Failure
+from customary.settings import from_environment
+from customary.storage import schema
+from customary.storage.database import Database
+
+_log = structlog.get_logger("customary.app")
+# The page loads its own style sheet and nothing else.
+_POLICY = b"default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; frame-ancestors 'none'"
+_PAGE_HEADERS = (
+    (b"content-security-policy", _POLICY),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+)
+
+
+class Application:
+    """Answers HTTP, as an ASGI application. It needs a database whose schema is current."""
+
+    def __init__(self, database_url: str, pool_size: int) -> None:
+        self._database_url = database_url
+        self._pool_size = pool_size
+        self._database: Database | None = None
+
+    async def startup(self) -> None:
+        """Connect to the database. Raises what the driver raises where that fails."""
+        self._database = await Database.open(self._database_url, pool_size=self._pool_size)
+
+    async def shutdown(self) -> None:
+        """Let go of the database."""
+        if self._database is not None:
+            await self._database.close()
+            self._database = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI scope."""
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif scope["type"] == "http":
+            await self._http(request_from(scope, receive), send)
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            await self.startup()
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            _log.error("startup_failed", places=logs.places(error))
+            await send({"type": "lifespan.startup.failed", "message": "The database cannot be reached."})
+            return
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self.shutdown()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _http(self, request: Request, send: Send) -> None:
+        segments = request.segments or ()
+        if segments[:1] == ("api",):
+            page = _page(request, segments[1:])
+            if page is not None:
+                await send_response(send, page, [(b"sequence-version", versions.NEWEST.header)])
+                return
+            assert self._database is not None  # noqa: S101 - the server sends no request before the start-up is done
+            response, headers = await gateway.answer(self._database, request, segments[1:])
+            await send_response(send, response, headers)
+            return
+        await send_response(send, await self._outside(segments))
+
+    async def _outside(self, segments: tuple[str, ...]) -> Response:
+        match segments:
+            case ("healthz",):
+                return Response(200, b'{"status":"alive"}')
+            case ("readyz",):
+                return await self._readiness()
+            case ("",):
+                return Response(307, b"", ((b"location", b"/api/docs"),), b"text/plain")
+            case _:
+                return Response(
+                    404, b'{"error":{"type":"notFound","message":"The API is under /api, its reference at /api/docs."}}'
+                )
+
+    async def _readiness(self) -> Response:
+        """Whether the database answers and its schema is the one that this release needs."""
+        assert self._database is not None  # noqa: S101 - the server sends no request before the start-up is done
+        try:
+            async with self._database.without_tenant() as connection:
+                found = await connection.fetchval(schema.CURRENT)
+        except Failure:
+            return Response(503, b'{"status":"not ready","reason":"The database does not answer."}')
+        if found != schema.HEAD:
+            return Response(
+                503,
+                b'{"status":"not ready","reason":"The schema does not fit this release. Run: customary migrate"}',
+            )
+        return Response(200, b'{"status":"ready"}')
+
+
+def _page(request: Request, segments: tuple[str, ...]) -> Response | None:
+    """The API reference and the OpenAPI documents, which need no key; None for everything else."""
+    if request.method != "GET":
+        return None
+    match segments:
+        case ("docs",):
+            return _html(reference.page(versions.NEWEST, tuple(versions.LIVE)))
+        case ("docs", "style.css"):
+            return Response(200, reference.stylesheet(), _PAGE_HEADERS, b"text/css; charset=utf-8")
+        case ("docs", date) if date in versions.LIVE:
+            return _html(reference.page(versions.LIVE[date], tuple(versions.LIVE)))
+        case ("openapi", name) if name.removesuffix(".json") in versions.LIVE and name.endswith(".json"):
+            return Response(200, openapi.encoded(versions.LIVE[name.removesuffix(".json")]), _PAGE_HEADERS)
+        case _:
+            return None
+
+
+def _html(page: bytes) -> Response:
+    return Response(200, page, _PAGE_HEADERS, b"text/html; charset=utf-8")
+
+
+def create() -> Application:
+    """The application of a server process, from the environment: what the server calls in each of its workers."""
+    logs.configure()
+    settings = from_environment()
+    assert settings.database_url is not None  # noqa: S101 - `customary serve` sets it for its workers
+    return Application(settings.database_url, settings.pool_size)

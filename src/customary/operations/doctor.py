@@ -1,0 +1,132 @@
+"""Looks at what the service stands on and says what to do about each finding."""
+
+import shutil
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+
+from msgspec import Struct
+
+from customary.storage import schema
+from customary.storage.database import Connection
+
+_CLOCK_TOLERANCE_SECONDS = 2.0
+_LEAST_FREE_BYTES = 1024**3
+_LEAST_FREE_SHARE = 0.05
+_KEPT_FOR_OPERATORS = 10
+
+# What a promise of ours needs of the database, and why another value breaks it.
+_SETTINGS = {
+    "fsync": ("on", "an acknowledged write could be lost in a power cut"),
+    "full_page_writes": ("on", "a page could be torn in a power cut"),
+    "synchronous_commit": ("on", "an acknowledged write could be lost in a crash"),
+    "data_checksums": ("on", "a damaged page would go unnoticed; switch them on with pg_checksums --enable"),
+    "server_encoding": ("UTF8", "not every name can be stored; make the database again with ENCODING 'UTF8'"),
+    "password_encryption": ("scram-sha-256", "passwords would be stored in a weak form"),
+}
+_SYNCHRONOUS = frozenset({"on", "remote_write", "remote_apply"})
+
+SETTINGS = "SELECT name, setting FROM pg_settings WHERE name = ANY ($1::text[])"
+ROLE = """
+SELECT r.rolsuper OR r.rolbypassrls AS is_unbound,
+       EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                WHERE c.relowner = r.oid AND n.nspname = $2) AS is_owner,
+       pg_has_role(current_user, r.oid, 'MEMBER') AS is_usable
+  FROM pg_roles r WHERE r.rolname = $1
+"""
+ROOM = "SELECT current_setting('max_connections')::int AS most, (SELECT count(*) FROM pg_stat_activity) AS used"
+
+
+class Verdict(StrEnum):
+    """How a finding turned out."""
+
+    FINE = "fine"
+    WARNING = "warning"
+    PROBLEM = "problem"
+
+
+class Finding(Struct, frozen=True):
+    """One thing that was looked at; `advice` says what to do unless it is fine."""
+
+    topic: str
+    verdict: Verdict
+    found: str
+    advice: str = ""
+
+
+async def examine(connection: Connection, *, data_dir: Path, pool_connections: int) -> list[Finding]:
+    """Everything there is to say about this database and this machine."""
+    return [
+        await _schema(connection),
+        *await _settings(connection),
+        await _service_role(connection),
+        await _connections(connection, pool_connections),
+        await _clock(connection),
+        disk(data_dir),
+    ]
+
+
+async def _schema(connection: Connection) -> Finding:
+    found = await connection.fetchval(schema.CURRENT) if await connection.fetchval(schema.IS_MIGRATED) else None
+    if found == schema.HEAD:
+        return Finding("schema", Verdict.FINE, f"version {found}")
+    advice = "Run: customary migrate" if found is None or found < schema.HEAD else "Install the newer release."
+    return Finding("schema", Verdict.PROBLEM, f"version {found}, needed is {schema.HEAD}", advice)
+
+
+async def _settings(connection: Connection) -> list[Finding]:
+    rows = await connection.fetch(SETTINGS, list(_SETTINGS))
+    found = {row["name"]: row["setting"] for row in rows}
+    return [_setting(name, found.get(name, "unknown")) for name in _SETTINGS]
+
+
+def _setting(name: str, value: str) -> Finding:
+    wanted, otherwise = _SETTINGS[name]
+    if value == wanted or (name == "synchronous_commit" and value in _SYNCHRONOUS):
+        return Finding(f"setting {name}", Verdict.FINE, value)
+    return Finding(f"setting {name}", Verdict.PROBLEM, value, f"It should be {wanted}: {otherwise}.")
+
+
+async def _service_role(connection: Connection) -> Finding:
+    topic, role = "service role", schema.SERVICE_ROLE
+    row = await connection.fetchrow(ROLE, role, schema.SCHEMA)
+    if row is None:
+        return Finding(topic, Verdict.PROBLEM, f"{role} does not exist", "Run: customary migrate")
+    if row["is_unbound"] or row["is_owner"]:
+        advice = f"Run: ALTER ROLE {role} NOSUPERUSER NOBYPASSRLS; and give the tables to another role."
+        return Finding(topic, Verdict.PROBLEM, f"{role} passes by the policies that keep accounts apart", advice)
+    if not row["is_usable"]:
+        return Finding(
+            topic, Verdict.PROBLEM, f"this login may not become {role}", f"Run: GRANT {role} TO <this login>;"
+        )
+    return Finding(topic, Verdict.FINE, f"{role} is bound by the row-level policies")
+
+
+async def _connections(connection: Connection, pool_connections: int) -> Finding:
+    row = await connection.fetchrow(ROOM)
+    found = f"{row['used']} of {row['most']} in use; this server opens up to {pool_connections}"
+    if pool_connections + _KEPT_FOR_OPERATORS > row["most"]:
+        advice = "Raise max_connections, or lower the number of workers or CUSTOMARY_POOL_SIZE."
+        return Finding("connections", Verdict.PROBLEM, found, advice)
+    return Finding("connections", Verdict.FINE, found)
+
+
+async def _clock(connection: Connection) -> Finding:
+    before = datetime.now(UTC)
+    at_database = await connection.fetchval("SELECT clock_timestamp()")
+    after = datetime.now(UTC)
+    seconds = abs((at_database - (before + (after - before) / 2)).total_seconds())
+    found = f"{seconds:.3f} s between this machine and the database"
+    if seconds > _CLOCK_TOLERANCE_SECONDS:
+        return Finding("clock", Verdict.WARNING, found, "Let both machines set their clocks by NTP.")
+    return Finding("clock", Verdict.FINE, found)
+
+
+def disk(data_dir: Path) -> Finding:
+    """Whether there is room left where the data directory is."""
+    place = next(path for path in (data_dir, *data_dir.parents) if path.exists())
+    usage = shutil.disk_usage(place)
+    found = f"{usage.free / 1024**3:.1f} GiB free at {place}"
+    if usage.free < max(_LEAST_FREE_BYTES, _LEAST_FREE_SHARE * usage.total):
+        return Finding("disk", Verdict.WARNING, found, "Make room: a full disk stops every write.")
+    return Finding("disk", Verdict.FINE, found)

@@ -1,0 +1,187 @@
+"""Runs the service on one machine: the database first, then the HTTP server over it, and both down together."""
+
+import asyncio
+import contextlib
+import http.client
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+
+import asyncpg
+import msgspec
+from granian.constants import HTTPModes, Interfaces, Loops
+from granian.http import HTTP1Settings
+from granian.server.mp import MPServer
+
+from customary import logs
+from customary.domain.account import ApiKey, Scope
+from customary.errors import Failure, SetupError
+from customary.operations.accounts import create_account, create_key
+from customary.settings import PREFIX, Settings
+from customary.storage import accounts, embedded, schema
+from customary.storage.migrate import migrate
+
+DEFAULT_ACCOUNT = "default"
+PORT_WAIT_SECONDS = 5.0
+READY_WAIT_SECONDS = 60.0
+_POLL_SECONDS = 0.02
+
+
+class FirstKey(msgspec.Struct, frozen=True):
+    """The key of the account that the first start makes, with the secret that is shown once."""
+
+    key: ApiKey
+    secret: str
+
+
+class Urls(msgspec.Struct, frozen=True):
+    """Where the database is, for the service and for what only the owner of the tables may do."""
+
+    service: str
+    owner: str
+
+
+@contextmanager
+def database(settings: Settings) -> Generator[Urls]:
+    """The database with a schema that fits, for as long as a server runs.
+
+    Without a database URL it is the embedded one, which is started and migrated here; with one it must be migrated
+    already. Raises `SetupError`.
+    """
+    if settings.database_url is not None:
+        asyncio.run(schema.require_current(settings.database_url))
+        yield Urls(settings.database_url, settings.database_url)
+        return
+    with embedded.start(settings.data_dir, holder="server") as cluster:
+        asyncio.run(migrate(cluster.addresses.owner_url))
+        yield Urls(cluster.addresses.service_url, cluster.addresses.owner_url)
+
+
+@contextmanager
+def owner_url(settings: Settings) -> Generator[str]:
+    """The URL of the tables' owner for one command, whether a server runs on the same database or not.
+
+    Raises `SetupError`.
+    """
+    if settings.database_url is not None:
+        yield settings.database_url
+        return
+    with embedded.running(settings.data_dir) as addresses:
+        yield addresses.owner_url
+
+
+async def first_key(url: str) -> FirstKey | None:
+    """On the first start, the account `default` with a key; None where there is an account already."""
+    try:
+        async with schema.connection(url) as connection, connection.transaction():
+            if await accounts.all_accounts(connection):
+                return None
+            account = await create_account(connection, DEFAULT_ACCOUNT)
+            key, secret = await create_key(
+                connection, account.id, name="first key", scopes=frozenset(Scope), pinned_version=None
+            )
+            return FirstKey(key, secret)
+    except (Failure, asyncpg.InsufficientPrivilegeError):
+        return None  # another server was first, or this role may not: `customary accounts create` is there for both
+
+
+def run(settings: Settings, *, on_ready: Callable[[str, FirstKey | None], None]) -> None:
+    """Serve until a signal ends it. `on_ready` is called with the address once the service really answers.
+
+    Raises `SetupError` where it cannot start.
+    """
+    logs.configure()
+    address = f"http://{'[' + settings.host + ']' if ':' in settings.host else settings.host}:{settings.port}"
+    signal.signal(signal.SIGTERM, _leave)
+    with contextlib.suppress(KeyboardInterrupt):
+        _await_free_port(settings)
+        with database(settings) as urls:
+            first = asyncio.run(first_key(urls.owner))
+            os.environ[f"{PREFIX}DATABASE_URL"] = urls.service
+            os.environ[f"{PREFIX}POOL_SIZE"] = str(settings.pool_size)
+            threading.Thread(
+                target=_announce, args=(settings, lambda: on_ready(address, first)), name="announce", daemon=True
+            ).start()
+            http_server = _http_server(settings)
+            http_server.serve()
+            if not http_server.interrupt_signal:
+                message = "The processes that answer requests keep failing; the log above says where."
+                raise SetupError(message)
+
+
+def _http_server(settings: Settings) -> MPServer:
+    """Granian with the limits that it leaves open by default.
+
+    A worker that dies is replaced instead of ending the server, one that does not stop is killed, and header lines
+    are bounded in size and time.
+    """
+    return MPServer(
+        "customary.app:create",
+        factory=True,
+        address=settings.host,
+        port=settings.port,
+        interface=Interfaces.ASGI,
+        loop=Loops.uvloop,
+        http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(header_read_timeout=5_000, max_buffer_size=16_384),
+        websockets=False,
+        workers=settings.workers,
+        respawn_failed_workers=True,
+        respawn_interval=0.1,
+        workers_kill_timeout=15,
+        log_dictconfig=logs.standard_library(),
+    )
+
+
+def _leave(_signal: int, _frame: object) -> None:
+    sys.exit(128 + signal.SIGTERM)
+
+
+def _await_free_port(settings: Settings) -> None:
+    """Wait a moment for an earlier server's port, then refuse one that is taken.
+
+    The HTTP server would share the port with whoever else shares it, and each would answer half of the requests.
+    """
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    deadline = time.monotonic() + PORT_WAIT_SECONDS
+    while True:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((settings.host, settings.port))
+            except OSError as error:
+                if time.monotonic() > deadline:
+                    message = (
+                        f"The address {settings.host}, port {settings.port}, cannot be used: {error.strerror}."
+                        " Stop what is there, or give another one with --port."
+                    )
+                    raise SetupError(message) from None
+            else:
+                return
+        time.sleep(_POLL_SECONDS)
+
+
+def _announce(settings: Settings, on_ready: Callable[[], None]) -> None:
+    deadline = time.monotonic() + READY_WAIT_SECONDS
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 - compared, not bound
+    while time.monotonic() < deadline:
+        if _is_ready(host, settings.port):
+            on_ready()
+            return
+        time.sleep(_POLL_SECONDS)
+
+
+def _is_ready(host: str, port: int) -> bool:
+    connection = http.client.HTTPConnection(host, port, timeout=2)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except OSError:
+        return False
+    finally:
+        connection.close()

@@ -1,0 +1,48 @@
+"""Every setting of the service: read from the environment once, at the edge, and passed on in slices."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from msgspec import Struct
+from platformdirs import user_data_path
+
+from customary.errors import SetupError
+
+PREFIX = "CUSTOMARY_"
+MAXIMUM_WORKERS = 64
+MAXIMUM_POOL_SIZE = 100
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """What an operator can set. Each name in capitals behind `CUSTOMARY_` is the environment variable."""
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    data_dir: Path = user_data_path("customary", appauthor=False)
+    database_url: str | None = None
+    workers: int = 1
+    pool_size: int = 10
+
+
+def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
+    """The settings that the environment gives, defaults for the rest. Raises `SetupError` for a value that is none."""
+    default = Settings()
+    return Settings(
+        host=environment.get(f"{PREFIX}HOST") or default.host,
+        port=_number(environment, "PORT", default.port, most=65535),
+        data_dir=Path(environment.get(f"{PREFIX}DATA_DIR") or default.data_dir),
+        database_url=environment.get(f"{PREFIX}DATABASE_URL") or None,
+        workers=_number(environment, "WORKERS", default.workers, most=MAXIMUM_WORKERS),
+        pool_size=_number(environment, "POOL_SIZE", default.pool_size, most=MAXIMUM_POOL_SIZE),
+    )
+
+
+def _number(environment: Mapping[str, str], name: str, default: int, *, most: int) -> int:
+    text = environment.get(f"{PREFIX}{name}")
+    if not text:
+        return default
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= most):
+        message = f"{PREFIX}{name} is '{text}'; it must be a whole number from 1 to {most}."
+        raise SetupError(message)
+    return int(text)

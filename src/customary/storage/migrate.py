@@ -1,0 +1,94 @@
+"""Brings the schema up to date, over a connection of the tables' owner."""
+
+from importlib import resources
+
+import asyncpg
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from customary.errors import SetupError
+from customary.storage import schema
+from customary.storage.schema import HEAD, SCHEMA, SEARCH_PATH, SERVICE_ROLE
+
+OLDEST_POSTGRESQL, NEWEST_POSTGRESQL = 15, 18
+
+_CREATE_ROLE = f"""
+DO $$ BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{SERVICE_ROLE}') THEN
+        CREATE ROLE {SERVICE_ROLE} NOLOGIN NOSUPERUSER NOBYPASSRLS;
+    END IF;
+    IF NOT pg_has_role(current_user, '{SERVICE_ROLE}', 'MEMBER') THEN
+        EXECUTE format('GRANT {SERVICE_ROLE} TO %I', current_user);
+    END IF;
+END $$
+"""
+_CREATE_SCHEMA = f"""
+CREATE SCHEMA IF NOT EXISTS {SCHEMA};
+GRANT USAGE ON SCHEMA {SCHEMA} TO {SERVICE_ROLE};
+CREATE EXTENSION IF NOT EXISTS pg_trgm SCHEMA {SCHEMA};
+"""
+# Two migrations at once would both find the old version: the second waits here and then finds nothing to do.
+_LOCK = text("SELECT pg_advisory_lock(7160561413842166)")
+
+
+async def migrate(url: str) -> str | None:
+    """Bring the schema to this release's version; answers the version before. Raises `SetupError`."""
+    before = await schema.current(url)
+    if before == HEAD:
+        return before
+    if before is not None and before > HEAD:
+        await schema.require_current(url)
+    await _prepare(url)
+    engine = create_async_engine(
+        "postgresql+asyncpg://",
+        async_creator=lambda: asyncpg.connect(url, server_settings={"search_path": SEARCH_PATH}),
+        poolclass=NullPool,
+    )
+    try:
+        async with engine.connect() as connection:
+            await connection.run_sync(_upgrade)
+    except DBAPIError as error:
+        message = f"The migration failed and was undone: {error.orig}"
+        raise SetupError(message) from error
+    finally:
+        await engine.dispose()
+    return before
+
+
+def config() -> Config:
+    """How Alembic finds the migrations."""
+    made = Config()
+    made.set_main_option("script_location", str(resources.files("customary.storage.migrations")))
+    made.set_main_option("path_separator", "os")
+    return made
+
+
+async def _prepare(url: str) -> None:
+    """The role, the schema and the extension that the first migration builds on."""
+    async with schema.connection(url) as connection:
+        major = connection.get_server_version().major
+        if not OLDEST_POSTGRESQL <= major <= NEWEST_POSTGRESQL:
+            message = f"This is PostgreSQL {major}; Customary runs on {OLDEST_POSTGRESQL} to {NEWEST_POSTGRESQL}."
+            raise SetupError(message)
+        try:
+            await connection.execute(_CREATE_ROLE)
+            await connection.execute(_CREATE_SCHEMA)
+        except asyncpg.InsufficientPrivilegeError as error:
+            message = (
+                f"The role of this database URL may not prepare the database ({error.args[0]})."
+                f" Let an administrator run: CREATE ROLE {SERVICE_ROLE} NOLOGIN; GRANT {SERVICE_ROLE} TO <your role>;"
+                " GRANT CREATE ON DATABASE <your database> TO <your role>; and then migrate again."
+            )
+            raise SetupError(message) from None
+
+
+def _upgrade(connection: Connection) -> None:
+    connection.execute(_LOCK)
+    connection.commit()
+    made = config()
+    made.attributes["connection"] = connection
+    command.upgrade(made, "head")

@@ -1,0 +1,5 @@
+"""What tests share. Its asserts explain themselves like those of the tests."""
+
+import pytest
+
+pytest.register_assert_rewrite("tests.support.clients", "tests.support.published")

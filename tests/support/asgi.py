@@ -1,0 +1,58 @@
+"""Requests that no client library would send: bytes as they are, chunk by chunk."""
+
+import base64
+from collections.abc import Iterable, MutableMapping
+from typing import Any
+
+from msgspec import Struct
+
+from customary.app import Application
+from tests.support.clients import Account
+
+
+class Answer(Struct, frozen=True):
+    """What came back."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+def basic(account: Account) -> tuple[bytes, bytes]:
+    """The header that authenticates this account's key."""
+    encoded = base64.b64encode(f"{account.client_id}:{account.secret}".encode())
+    return b"authorization", b"Basic " + encoded
+
+
+async def send(
+    app: Application,
+    method: str,
+    raw_path: bytes,
+    *,
+    query: bytes = b"",
+    headers: Iterable[tuple[bytes, bytes]] = (),
+    chunks: Iterable[bytes] = (b"",),
+) -> Answer:
+    """The answer to these bytes. Reading more of the body than there is fails the test."""
+    events = [{"type": "http.request", "body": chunk, "more_body": True} for chunk in chunks]
+    events[-1]["more_body"] = False
+    sent: list[MutableMapping[str, Any]] = []
+
+    async def receive() -> MutableMapping[str, Any]:
+        assert events, "the application read on after the end of the body"
+        return events.pop(0)
+
+    async def take(message: MutableMapping[str, Any]) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": method,
+        "raw_path": raw_path,
+        "path": raw_path.decode("latin-1"),
+        "query_string": query,
+        "headers": list(headers),
+    }
+    await app(scope, receive, take)
+    names = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+    return Answer(sent[0]["status"], names, b"".join(message.get("body", b"") for message in sent[1:]))
