@@ -1,6 +1,7 @@
 """From a kind of failure to its status and the error envelope: the one table."""
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from customary import errors
 from customary.api.http import Response
@@ -32,12 +33,12 @@ class ErrorDetail(Wire):
     errors: list[str]
 
 
-class ErrorBody(Wire, omit_defaults=True):
+class ErrorBody(Wire):
     """What went wrong; `errors` only where there are details."""
 
     type: str
     message: str
-    errors: list[ErrorDetail] = msgspec.field(default_factory=list[ErrorDetail])
+    errors: list[ErrorDetail] | UnsetType = UNSET
 
 
 class ErrorEnvelope(Wire):
@@ -52,7 +53,7 @@ def response(failure: errors.Failure) -> Response:
         ErrorDetail(code=problem.code, message=problem.message, key=problem.key, errors=[])
         for problem in failure.problems
     ]
-    body = ErrorEnvelope(error=ErrorBody(type=failure.type, message=failure.message, errors=details))
+    body = ErrorEnvelope(error=ErrorBody(type=failure.type, message=failure.message, errors=details or UNSET))
     return Response(STATUS[type(failure)], msgspec.json.encode(body), _headers(failure))
 
 
