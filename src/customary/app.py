@@ -1,5 +1,8 @@
 """The application of one process: its database, and which part of it answers which path."""
 
+import signal
+from multiprocessing import parent_process
+
 import asyncpg
 import structlog
 
@@ -7,6 +10,7 @@ from customary import logs
 from customary.api import gateway, openapi, reference, versions
 from customary.api.http import Receive, Request, Response, Scope, Send, request_from, send_response
 from customary.errors import Failure
+from customary.lifeline import tie_to
 from customary.settings import from_environment
 from customary.storage import schema
 from customary.storage.database import Database
@@ -124,6 +128,9 @@ def _html(page: bytes) -> Response:
 
 def create() -> Application:
     """The application of a server process, from the environment: what the server calls in each of its workers."""
+    parent = parent_process()
+    if parent is not None and parent.pid is not None:
+        tie_to(parent.pid, signal.SIGKILL)  # an orphan would hold the port and answer beside the next server
     logs.configure()
     settings = from_environment()
     assert settings.database_url is not None  # noqa: S101 - `customary serve` sets it for its workers

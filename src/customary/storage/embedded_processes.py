@@ -4,24 +4,22 @@ A process is ours to signal only when it runs a program called `postgres` *and* 
 """
 
 import contextlib
-import ctypes
 import os
 import pwd
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import IO
 
 import msgspec
 
 from customary.errors import SetupError
+from customary.lifeline import tie_to
 
 _UNPRIVILEGED = ("customary", "postgres", "nobody")
-_PR_SET_PDEATHSIG = 1
-# Loaded here, not in the child: between fork and exec nothing may be imported or looked up.
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 class OsUser(msgspec.Struct, frozen=True):
@@ -82,23 +80,11 @@ def spawn(
         stdout=output,
         stderr=subprocess.STDOUT,
         start_new_session=True,
-        preexec_fn=_dying_with_parent(death_signal),  # noqa: PLW1509 - one system call, prepared before the fork
+        preexec_fn=partial(tie_to, os.getpid(), int(death_signal)),  # noqa: PLW1509 - one system call, prepared before
         user=user.uid if user.switch else None,
         group=user.gid if user.switch else None,
         extra_groups=() if user.switch else None,
     )
-
-
-def _dying_with_parent(death_signal: signal.Signals) -> Callable[[], None]:
-    """What the child does last before exec. It comes after the change of user, which would clear the setting."""
-    prctl, number, parent = _libc.prctl, int(death_signal), os.getpid()
-
-    def prepare() -> None:
-        prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
-        if os.getppid() != parent:  # The parent died before the setting was made, so no signal will come.
-            os._exit(1)
-
-    return prepare
 
 
 def of_cluster(cluster: Path, user: OsUser) -> frozenset[int]:
