@@ -4,6 +4,7 @@ A process is ours to signal only when it runs a program called `postgres` *and* 
 """
 
 import contextlib
+import ctypes
 import os
 import pwd
 import signal
@@ -19,6 +20,7 @@ import msgspec
 from customary.errors import SetupError
 from customary.lifeline import tie_to
 
+_libc = ctypes.CDLL(None, use_errno=True)
 _UNPRIVILEGED = ("customary", "postgres", "nobody")
 
 
