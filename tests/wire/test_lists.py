@@ -279,7 +279,7 @@ async def test_wildcards_are_taken_literally(account: Account, typed: str, found
     assert await account.client.names(legalName=typed) == found
 
 
-@pytest.mark.parametrize("typed", ["x", "xy", "é", "東", "a'b"])
+@pytest.mark.parametrize("typed", ["x", "xy", "ü", "東", "a'b"])
 async def test_short_texts_are_found_as_well(account: Account, typed: str) -> None:
     await make(account.client, f"one {typed} two", "other")
     assert await account.client.names(legalName=typed) == [f"one {typed} two"]
@@ -391,10 +391,11 @@ async def test_all_wrong_parameters_are_named_at_once(account: Account) -> None:
     assert answer == {"limit": "range", "includeArchived": "type", "legalName": "tooShort", "billingStatus": "enum"}
 
 
-async def test_a_wrong_sort_order_and_cursor_are_named_with_the_rest(account: Account) -> None:
-    params = {"limit": "0", "sortBy": "x", "sortOrder": "x", "after": "x"}
+async def test_a_wrong_order_is_named_with_the_rest(account: Account) -> None:
+    """A cursor is not: which one it must be depends on the order."""
+    params = {"limit": "0", "sortBy": "x", "sortOrder": "x"}
     answer = invalid(await account.client.get("/customers", version=NEWEST, params=params))
-    assert answer.keys() == {"limit", "sortBy", "sortOrder", "after"}
+    assert answer.keys() == {"limit", "sortBy", "sortOrder"}
 
 
 async def test_a_plus_in_a_filter_is_a_space_and_an_encoded_one_is_a_plus(account: Account) -> None:

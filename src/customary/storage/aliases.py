@@ -39,13 +39,15 @@ async def insert(tx: Tx, customer_id: UUID, aliases: Sequence[Alias]) -> set[str
 
     Waits for a transaction that is taking one of them at the same time.
     """
+    # Everybody takes values in one order: two that want the same ones would else wait for each other in a circle.
+    ordered = sorted(aliases, key=lambda alias: alias.value)
     rows = await tx.connection.fetch(
         INSERT,
         tx.account_id,
         customer_id,
-        [alias.id for alias in aliases],
-        [alias.value for alias in aliases],
-        [alias.created_at for alias in aliases],
+        [alias.id for alias in ordered],
+        [alias.value for alias in ordered],
+        [alias.created_at for alias in ordered],
     )
     return {row["value"] for row in rows}
 
