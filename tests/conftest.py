@@ -1,4 +1,4 @@
-"""What all tests share: one PostgreSQL for a run of each process, and for each test a database and accounts of its own."""
+"""What all tests share: one PostgreSQL for each process, and for each test a database and accounts of its own."""
 
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -7,13 +7,13 @@ import pytest
 import pytest_asyncio
 import structlog
 from hypothesis import HealthCheck, settings
-
-from customary.app import Application
 from tests.support import cluster as clusters
 from tests.support import published as documents
 from tests.support.clients import Account, new_account, started
 from tests.support.cluster import Cluster, Database, Databases
 from tests.support.published import Published
+
+from customary.app import Application
 
 # The same examples every time: a failure is a change of ours. A shared fixture is fine where examples add to it.
 settings.register_profile(

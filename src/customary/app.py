@@ -2,6 +2,7 @@
 
 import signal
 from multiprocessing import parent_process
+from pathlib import Path
 
 import asyncpg
 import structlog
@@ -9,6 +10,7 @@ import structlog
 from customary import logs
 from customary.api import gateway, openapi, reference, versions
 from customary.api.http import Receive, Request, Response, Scope, Send, request_from, send_response
+from customary.api.limits import Limiter
 from customary.errors import Failure
 from customary.lifeline import tie_to
 from customary.settings import from_environment
@@ -28,20 +30,24 @@ _PAGE_HEADERS = (
 class Application:
     """Answers HTTP, as an ASGI application. It needs a database whose schema is current."""
 
-    def __init__(self, database_url: str, pool_size: int) -> None:
+    def __init__(self, database_url: str, pool_size: int, *, limits_file: Path | None = None) -> None:
+        """`limits_file` is where the processes of one server count requests together; without it each counts alone."""
         self._database_url = database_url
         self._pool_size = pool_size
-        self._database: Database | None = None
+        self._limits_file = limits_file
+        self._services: gateway.Services | None = None
 
     async def startup(self) -> None:
         """Connect to the database. Raises what the driver raises where that fails."""
-        self._database = await Database.open(self._database_url, pool_size=self._pool_size)
+        database = await Database.open(self._database_url, pool_size=self._pool_size)
+        self._services = gateway.Services(database, Limiter(self._limits_file))
 
     async def shutdown(self) -> None:
         """Let go of the database."""
-        if self._database is not None:
-            await self._database.close()
-            self._database = None
+        if self._services is not None:
+            await self._services.database.close()
+            self._services.limiter.close()
+            self._services = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI scope."""
@@ -70,8 +76,7 @@ class Application:
             if page is not None:
                 await send_response(send, page, [(b"sequence-version", versions.NEWEST.header)])
                 return
-            assert self._database is not None  # noqa: S101 - the server sends no request before the start-up is done
-            response, headers = await gateway.answer(self._database, request, segments[1:])
+            response, headers = await gateway.answer(self._running(), request, segments[1:])
             await send_response(send, response, headers)
             return
         await send_response(send, await self._outside(segments))
@@ -89,11 +94,14 @@ class Application:
                     404, b'{"error":{"type":"notFound","message":"The API is under /api, its reference at /api/docs."}}'
                 )
 
+    def _running(self) -> gateway.Services:
+        assert self._services is not None  # noqa: S101 - the server sends no request before the start-up is done
+        return self._services
+
     async def _readiness(self) -> Response:
         """Whether the database answers and its schema is the one that this release needs."""
-        assert self._database is not None  # noqa: S101 - the server sends no request before the start-up is done
         try:
-            async with self._database.without_tenant() as connection:
+            async with self._running().database.without_tenant() as connection:
                 found = await connection.fetchval(schema.CURRENT)
         except Failure:
             return Response(503, b'{"status":"not ready","reason":"The database does not answer."}')
@@ -134,4 +142,4 @@ def create() -> Application:
     logs.configure()
     settings = from_environment()
     assert settings.database_url is not None  # noqa: S101 - `customary serve` sets it for its workers
-    return Application(settings.database_url, settings.pool_size)
+    return Application(settings.database_url, settings.pool_size, limits_file=settings.limits_file)

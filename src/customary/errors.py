@@ -10,7 +10,11 @@
     ├── Conflict              conflict
     ├── PayloadTooLarge       payloadTooLarge
     ├── UnsupportedMediaType  unsupportedMediaType
+    ├── PreconditionFailed    preconditionFailed
+    ├── IdempotencyMismatch   idempotencyMismatch
+    ├── RateLimited           rateLimited
     ├── Unavailable           unavailable
+    │   └── Contended             the same: another transaction was in the way, and a retry may win
     └── Internal              internalError
 
 Operators meet `SetupError` instead: the command line prints it as one sentence and exits.
@@ -85,9 +89,13 @@ class MethodNotAllowed(Failure):
 
 
 class Conflict(Failure):
-    """The request is sound and contradicts what is stored."""
+    """The request is sound and contradicts what is stored.
+
+    `retry_after_seconds` is set where waiting alone may resolve it.
+    """
 
     type = "conflict"
+    retry_after_seconds: int | None = None
 
 
 class PayloadTooLarge(Failure):
@@ -102,10 +110,36 @@ class UnsupportedMediaType(Failure):
     type = "unsupportedMediaType"
 
 
+class PreconditionFailed(Failure):
+    """The thing is no longer what the caller last saw."""
+
+    type = "preconditionFailed"
+
+
+class IdempotencyMismatch(Failure):
+    """The idempotency key was used for another request before."""
+
+    type = "idempotencyMismatch"
+
+
+class RateLimited(Failure):
+    """The key has made its requests of this minute; after `retry_after_seconds` it may make more."""
+
+    type = "rateLimited"
+
+    def __init__(self, message: str, retry_after_seconds: int) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
 class Unavailable(Failure):
     """The service cannot answer now; the same request may succeed later."""
 
     type = "unavailable"
+
+
+class Contended(Unavailable):
+    """Two transactions were in each other's way and this one gave in; it was undone and may be run again at once."""
 
 
 class Internal(Failure):

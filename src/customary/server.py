@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from pathlib import Path
 
 import asyncpg
 import msgspec
@@ -19,6 +20,7 @@ from granian.http import HTTP1Settings
 from granian.server.mp import MPServer
 
 from customary import logs
+from customary.api import limits
 from customary.domain.account import ApiKey, Scope
 from customary.errors import Failure, SetupError
 from customary.operations.accounts import create_account, create_key
@@ -100,10 +102,11 @@ def run(settings: Settings, *, on_ready: Callable[[str, FirstKey | None], None])
     signal.signal(signal.SIGTERM, _leave)
     with contextlib.suppress(KeyboardInterrupt):
         _await_free_port(settings)
-        with database(settings) as urls:
+        with database(settings) as urls, _shared_limits() as limits_file:
             first = asyncio.run(first_key(urls.owner))
             os.environ[f"{PREFIX}DATABASE_URL"] = urls.service
             os.environ[f"{PREFIX}POOL_SIZE"] = str(settings.pool_size)
+            os.environ[f"{PREFIX}LIMITS_FILE"] = str(limits_file)
             threading.Thread(
                 target=_announce, args=(settings, lambda: on_ready(address, first)), name="announce", daemon=True
             ).start()
@@ -136,6 +139,16 @@ def _http_server(settings: Settings) -> MPServer:
         workers_kill_timeout=15,
         log_dictconfig=logs.standard_library(),
     )
+
+
+@contextmanager
+def _shared_limits() -> Generator[Path]:
+    """The file in which the worker processes count requests together."""
+    path = limits.shared_file()
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def _leave(_signal: int, _frame: object) -> None:

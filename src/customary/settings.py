@@ -23,11 +23,13 @@ class Settings(Struct, frozen=True, kw_only=True):
     database_url: str | None = None
     workers: int = 1
     pool_size: int = 10
+    limits_file: Path | None = None
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
     """The settings that the environment gives, defaults for the rest. Raises `SetupError` for a value that is none."""
     default = Settings()
+    limits_file = environment.get(f"{PREFIX}LIMITS_FILE")
     return Settings(
         host=environment.get(f"{PREFIX}HOST") or default.host,
         port=_number(environment, "PORT", default.port, most=65535),
@@ -35,6 +37,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
         database_url=environment.get(f"{PREFIX}DATABASE_URL") or None,
         workers=_number(environment, "WORKERS", default.workers, most=MAXIMUM_WORKERS),
         pool_size=_number(environment, "POOL_SIZE", default.pool_size, most=MAXIMUM_POOL_SIZE),
+        limits_file=Path(limits_file) if limits_file else None,
     )
 
 

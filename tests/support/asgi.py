@@ -5,9 +5,9 @@ from collections.abc import Iterable, MutableMapping
 from typing import Any
 
 from msgspec import Struct
+from tests.support.clients import Account
 
 from customary.app import Application
-from tests.support.clients import Account
 
 
 class Answer(Struct, frozen=True):

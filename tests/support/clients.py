@@ -1,6 +1,6 @@
 """Accounts of a test, each with a client that speaks to the application without a network in between."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 from uuid import UUID
@@ -26,7 +26,7 @@ class Client:
     def __init__(self, http: httpx.AsyncClient) -> None:
         self.http = http
 
-    async def request(  # noqa: PLR0913 - what a request can have
+    async def request(
         self,
         method: str,
         path: str,
@@ -42,7 +42,7 @@ class Client:
         if version is not None:
             all_headers.append(("Sequence-Version", version))
         # A body of None would be sent as no body at all; where a test wants the JSON `null` it gives `content`.
-        body = {"json": json} if json is not None else {"content": content}
+        body: Json = {"json": json} if json is not None else {"content": content}
         response = await self.http.request(method, path, params=params, headers=all_headers, **body)
         assert response.status_code < 500, f"{method} {path} answered {response.status_code}: {response.text}"
         return response
@@ -124,7 +124,7 @@ def invalid(response: httpx.Response) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def started(database_url: str, pool_size: int = 5) -> AsyncIterator[Application]:
+async def started(database_url: str, pool_size: int = 5) -> AsyncGenerator[Application]:
     """The application on this database."""
     app = Application(database_url, pool_size)
     await app.startup()
@@ -135,7 +135,7 @@ async def started(database_url: str, pool_size: int = 5) -> AsyncIterator[Applic
 
 
 @asynccontextmanager
-async def client_of(app: Application, auth: tuple[str, str] | None) -> AsyncIterator[Client]:
+async def client_of(app: Application, auth: tuple[str, str] | None) -> AsyncGenerator[Client]:
     """A client of the application."""
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(
@@ -145,7 +145,7 @@ async def client_of(app: Application, auth: tuple[str, str] | None) -> AsyncIter
 
 
 @asynccontextmanager
-async def owner_connection(owner_url: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+async def owner_connection(owner_url: str) -> AsyncGenerator["asyncpg.Connection[asyncpg.Record]"]:
     """A connection of the tables' owner, as the command line has it."""
     connection = await asyncpg.connect(owner_url, server_settings={"search_path": SEARCH_PATH})
     try:
@@ -155,7 +155,7 @@ async def owner_connection(owner_url: str) -> AsyncIterator["asyncpg.Connection[
 
 
 @asynccontextmanager
-async def new_account(app: Application, owner_url: str, name: str) -> AsyncIterator[Account]:
+async def new_account(app: Application, owner_url: str, name: str) -> AsyncGenerator[Account]:
     """A new tenant with a key that may read and write."""
     async with owner_connection(owner_url) as connection:
         account = await create_account(connection, name)
@@ -172,7 +172,5 @@ async def new_key(
     pinned_version: str | None = None,
 ) -> tuple[str, str]:
     """The client id and the secret of a new key."""
-    key, secret = await create_key(
-        connection, account_id, name="test", scopes=scopes, pinned_version=pinned_version
-    )
+    key, secret = await create_key(connection, account_id, name="test", scopes=scopes, pinned_version=pinned_version)
     return str(key.client_id), secret

@@ -3,7 +3,7 @@
 import json
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -36,7 +36,7 @@ class Database(Struct, frozen=True):
 
 
 @contextmanager
-def running() -> Iterator[Cluster]:
+def running() -> Generator[Cluster]:
     """A server of its own, in memory where there is room: copying the template then takes milliseconds."""
     with tempfile.TemporaryDirectory(prefix="customary-tests-", dir=_parent()) as parent:
         Path(parent).chmod(0o755)  # the database's user has to pass when root runs the tests
@@ -62,7 +62,7 @@ class Databases:
 
     @classmethod
     @asynccontextmanager
-    async def of(cls, cluster: Cluster) -> AsyncIterator["Databases"]:
+    async def of(cls, cluster: Cluster) -> AsyncGenerator["Databases"]:
         """Migrate the template, which every database is then a copy of."""
         connection = await asyncpg.connect(cluster.admin_url)
         try:
@@ -73,7 +73,7 @@ class Databases:
             await connection.close()
 
     @asynccontextmanager
-    async def fresh(self) -> AsyncIterator[Database]:
+    async def fresh(self) -> AsyncGenerator[Database]:
         """A copy of the template, for one test."""
         self._made += 1
         name = f"test_{self._made}"
@@ -82,9 +82,7 @@ class Databases:
         )
         addresses = self._cluster.addresses
         try:
-            yield Database(
-                name, _with_database(addresses.owner_url, name), _with_database(addresses.service_url, name)
-            )
+            yield Database(name, _with_database(addresses.owner_url, name), _with_database(addresses.service_url, name))
         finally:
             await self._connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 

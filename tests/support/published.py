@@ -54,7 +54,9 @@ def published(version: str) -> Published:
     """The published document of this version; the test is skipped where the documents are not at hand."""
     path = CONTRACT / f"{version}.json"
     if not path.exists():
-        pytest.skip(f"The published document {path} is not there; it is data to test against and not part of this repository.")
+        pytest.skip(
+            f"The published document {path} is not there; it is data to test against and not part of this repository."
+        )
     return Published(version, json.loads(path.read_text(encoding="utf-8")))
 
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET
 from msgspec.structs import replace
+from tests.support.strategies import NOW, contact_lists, flat_contacts
 
 from customary.api.bodies import flat_contact
 from customary.domain.contacts import (
@@ -24,7 +25,6 @@ from customary.domain.contacts import (
 )
 from customary.domain.customer import Address, Customer, Status, TaxStatus
 from customary.errors import Conflict
-from tests.support.strategies import NOW, contact_lists, flat_contacts
 
 PRIMARY, STANDARD, NONE = BillingPreference.PRIMARY, BillingPreference.STANDARD, BillingPreference.NONE
 LEGAL_NAME = "Acme"
@@ -95,9 +95,7 @@ def test_no_contact_is_lost_or_renamed_by_an_older_version(contacts: tuple[Conta
 
 
 @given(contacts=contact_lists(), flat=flat_contacts)
-def test_a_contact_that_no_billing_email_names_receives_none(
-    contacts: tuple[Contact, ...], flat: FlatContacts
-) -> None:
+def test_a_contact_that_no_billing_email_names_receives_none(contacts: tuple[Contact, ...], flat: FlatContacts) -> None:
     assert flat.billing_emails is not UNSET
     listed = keys([*flat.billing_emails, flat.email])
     after = written(contacts, flat)
@@ -157,7 +155,8 @@ def test_full_contacts_replace_all_and_keep_ids_by_email(
 
 def test_the_same_email_twice_is_a_conflict_that_names_each_repetition() -> None:
     writes = tuple(
-        ContactWrite("n", email, PRIMARY) for email in ("a@example.com", "A@Example.com", "b@example.com", "b@example.com")
+        ContactWrite("n", email, PRIMARY)
+        for email in ("a@example.com", "A@Example.com", "b@example.com", "b@example.com")
     )
     with pytest.raises(Conflict) as refused:
         written((), writes)

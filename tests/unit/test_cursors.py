@@ -6,18 +6,20 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.strategies import texts
 
 from customary.api.cursors import Cursors
 from customary.domain.page import Position
 from customary.errors import Invalid
-from tests.support.strategies import texts
 
 SECRET = b"secret"
 times = st.datetimes(datetime(1970, 1, 1), datetime(9999, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - hypothesis adds the zone
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 
-def cursors(value_type: type[str] | type[datetime] = str, *, secret: bytes = SECRET, list_key: bytes = b"list") -> Cursors:
+def cursors(
+    value_type: type[str] | type[datetime] = str, *, secret: bytes = SECRET, list_key: bytes = b"list"
+) -> Cursors:
     return Cursors(secret, list_key, value_type)
 
 

@@ -6,12 +6,22 @@ from uuid import UUID
 
 import pytest
 from msgspec.structs import replace
+from tests.support.strategies import NOW
 
 from customary.domain import customer as rules
 from customary.domain.contacts import BillingPreference, ContactWrite, FlatContacts
-from customary.domain.customer import Address, Customer, CustomerWrite, Link, LinkWrite, Service, Status, TaxStatus, View
+from customary.domain.customer import (
+    Address,
+    Customer,
+    CustomerWrite,
+    Link,
+    LinkWrite,
+    Service,
+    Status,
+    TaxStatus,
+    View,
+)
 from customary.errors import Conflict, Invalid
-from tests.support.strategies import NOW
 
 LATER = NOW + timedelta(hours=1)
 BERLIN = Address("Invalidenstr. 1", "Berlin", "10115", "DE")
@@ -112,7 +122,9 @@ def test_an_archived_customer_cannot_be_updated() -> None:
 
 
 def test_links_come_in_the_published_order() -> None:
-    customer = created(links=(LinkWrite(Service.SPHERE, "s"), LinkWrite(Service.HUBSPOT, "h"), LinkWrite(Service.XERO, "x")))
+    customer = created(
+        links=(LinkWrite(Service.SPHERE, "s"), LinkWrite(Service.HUBSPOT, "h"), LinkWrite(Service.XERO, "x"))
+    )
     assert list(links(customer)) == [Service.HUBSPOT, Service.XERO, Service.SPHERE]
 
 

@@ -5,10 +5,10 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.strategies import texts
 
 from customary.api.guard import MAXIMUM_DEPTH, parse_json
 from customary.errors import Invalid
-from tests.support.strategies import texts
 
 
 def code(body: bytes) -> str:
@@ -57,7 +57,9 @@ def test_the_deepest_nesting_that_is_read(bracket: str) -> None:
     assert code((bracket * (MAXIMUM_DEPTH + 1) + "1" + closing * (MAXIMUM_DEPTH + 1)).encode()) == "depth"
 
 
-@pytest.mark.parametrize("body", [b"[" * 500_000, b'{"a":' * 100_000, b'"\\' * 10 + b"[" * 100_000, b'["\\"' + b"[" * 100_000])
+@pytest.mark.parametrize(
+    "body", [b"[" * 500_000, b'{"a":' * 100_000, b'"\\' * 10 + b"[" * 100_000, b'["\\"' + b"[" * 100_000]
+)
 def test_hostile_nesting_is_refused_without_being_parsed(body: bytes) -> None:
     assert code(body) in {"depth", "json"}
 

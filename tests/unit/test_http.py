@@ -65,7 +65,9 @@ def test_parameters_of_a_query(query: bytes, parameters: dict[str, list[str]]) -
     assert query_parameters(query) == parameters
 
 
-@pytest.mark.parametrize(("query", "code"), [(b"a=%ff", "encoding"), (b"%ff=a", "encoding"), (b"a=%00", "nul"), (b"a%00=", "nul")])
+@pytest.mark.parametrize(
+    ("query", "code"), [(b"a=%ff", "encoding"), (b"%ff=a", "encoding"), (b"a=%00", "nul"), (b"a%00=", "nul")]
+)
 def test_a_query_that_cannot_be_text_is_refused(query: bytes, code: str) -> None:
     with pytest.raises(Invalid) as refused:
         query_parameters(query)

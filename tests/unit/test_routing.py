@@ -51,7 +51,9 @@ def test_a_path_leads_to_its_endpoint(method: str, path: str, found: str, values
     assert (endpoint.method, endpoint.path, parameters) == (method, found, values)
 
 
-@pytest.mark.parametrize("path", ["", "other", "things/", "things/1/parts", "things/1/parts/2/3", "things//parts/2", "Things"])
+@pytest.mark.parametrize(
+    "path", ["", "other", "things/", "things/1/parts", "things/1/parts/2/3", "things//parts/2", "Things"]
+)
 def test_another_path_is_not_found(path: str) -> None:
     with pytest.raises(NotFound):
         ROUTER.find("GET", tuple(path.split("/")))
@@ -73,7 +75,9 @@ def test_the_newest_version_is_the_last_one() -> None:
     assert list(LIVE) == sorted(LIVE)
 
 
-@pytest.mark.parametrize("values", [[b""], [b"2024-01-02"], [b"2024-01-01", b"2024-05-09"], [b"\xff"], [b"2024-01-01,2024-01-01"]])
+@pytest.mark.parametrize(
+    "values", [[b""], [b"2024-01-02"], [b"2024-01-01", b"2024-05-09"], [b"\xff"], [b"2024-01-01,2024-01-01"]]
+)
 def test_an_unknown_version_is_refused(values: list[bytes]) -> None:
     with pytest.raises(UnknownVersion):
         named(values)

@@ -5,9 +5,9 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.strategies import texts
 
 from customary.domain.search import contains_pattern, fold
-from tests.support.strategies import texts
 
 
 @pytest.mark.parametrize(
@@ -62,4 +62,6 @@ def like(pattern: str) -> re.Pattern[str]:
     """What LIKE does: % is anything, _ is one character, a backslash takes the next one literally."""
     parts = re.findall(r"\\.|[^\\]", pattern, re.DOTALL)
     wild = {"%": ".*", "_": "."}
-    return re.compile("".join(wild.get(part) or re.escape(part.removeprefix("\\") or "\\") for part in parts), re.DOTALL)
+    return re.compile(
+        "".join(wild.get(part) or re.escape(part.removeprefix("\\") or "\\") for part in parts), re.DOTALL
+    )

@@ -5,9 +5,9 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.strategies import texts
 
 from customary.domain import values
-from tests.support.strategies import texts
 
 
 @given(st.uuids())

@@ -3,7 +3,6 @@
 import asyncio
 
 import pytest
-
 from tests.support.bodies import newest, of
 from tests.support.clients import FIRST, NEWEST, SECOND, VERSIONS, Account, Client, Json, refused, success
 
@@ -58,7 +57,9 @@ async def test_by_alias_answers_the_flat_shape_in_the_newest_version_too(account
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-async def test_a_taken_alias_is_a_conflict_that_names_the_holder_and_the_way_out(account: Account, version: str) -> None:
+async def test_a_taken_alias_is_a_conflict_that_names_the_holder_and_the_way_out(
+    account: Account, version: str
+) -> None:
     holder = await account.client.create(newest(legalName="Holder", customerAliases=["taken"]))
     [alias] = success(await account.client.get(f"/customers/{holder['id']}/aliases"))["items"]
     body = of(version, customerAliases=["free", "taken"])
@@ -82,7 +83,9 @@ async def test_a_refused_update_changes_nothing(account: Account) -> None:
 async def test_all_taken_aliases_are_named_at_once(account: Account) -> None:
     await account.client.create(newest(customerAliases=["a"]))
     await account.client.create(newest(customerAliases=["b"]))
-    error = refused(await account.client.post("/customers", json=newest(customerAliases=["a", "c", "b"])), 409, "conflict")
+    error = refused(
+        await account.client.post("/customers", json=newest(customerAliases=["a", "c", "b"])), 409, "conflict"
+    )
     assert [detail["key"] for detail in error["errors"]] == ["customerAliases[0]", "customerAliases[2]"]
 
 
@@ -93,7 +96,9 @@ async def test_the_id_of_another_customer_is_a_taken_alias(account: Account) -> 
         error = refused(await account.client.post("/customers", json=newest(customerAliases=[alias])), 409, "conflict")
         assert holder["id"] in error["message"]
         assert "Holder" in error["message"]
-        refused(await account.client.put(f"/customers/{other['id']}", json=newest(customerAliases=[alias])), 409, "conflict")
+        refused(
+            await account.client.put(f"/customers/{other['id']}", json=newest(customerAliases=[alias])), 409, "conflict"
+        )
 
 
 async def test_an_id_that_nobody_has_is_a_free_alias(account: Account) -> None:

@@ -4,13 +4,13 @@ import base64
 
 import httpx
 import pytest
+from tests.support.bodies import newest
+from tests.support.clients import NEWEST, Account, client_of, new_key, owner_connection, refused, success
+from tests.support.cluster import Database
 
 from customary.app import Application
 from customary.domain.account import Scope
 from customary.storage import accounts
-from tests.support.bodies import newest
-from tests.support.clients import NEWEST, Account, client_of, new_key, owner_connection, refused, success
-from tests.support.cluster import Database
 
 UNKNOWN = "0185a142-54ff-7ce5-846a-fc188432da6e"
 

@@ -4,12 +4,12 @@ import json
 from typing import Any
 
 import pytest
-
-from customary.api.guard import MAXIMUM_BODY_BYTES
-from customary.app import Application
 from tests.support import asgi
 from tests.support.bodies import GERMAN, contact, newest, of
 from tests.support.clients import FIRST, NEWEST, VERSIONS, Account, invalid, refused, success
+
+from customary.api.guard import MAXIMUM_BODY_BYTES
+from customary.app import Application
 
 JSON = {"Content-Type": "application/json"}
 
@@ -25,7 +25,18 @@ def body_with(field: str, encoded: str) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "text", ["1", "x", "0185a142-54ff-7ce5-846a-fc188432da6", "0185a14254ff7ce5846afc188432da6e", "%7B%7D", "..", "'", "%F0%9F%98%80", "x" * 3000]
+    "text",
+    [
+        "1",
+        "x",
+        "0185a142-54ff-7ce5-846a-fc188432da6",
+        "0185a14254ff7ce5846afc188432da6e",
+        "%7B%7D",
+        "..",
+        "'",
+        "%F0%9F%98%80",
+        "x" * 3000,
+    ],
 )
 @pytest.mark.parametrize("version", VERSIONS)
 async def test_a_malformed_id_is_404_like_a_missing_one(account: Account, version: str, text: str) -> None:
@@ -118,7 +129,8 @@ async def test_no_media_type_is_415(account: Account) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["application/json; charset=utf-8", 'Application/JSON;charset="UTF-8"', "application/json;", " application/json"]
+    "value",
+    ["application/json; charset=utf-8", 'Application/JSON;charset="UTF-8"', "application/json;", " application/json"],
 )
 async def test_json_in_utf8_is_taken_however_it_is_announced(account: Account, value: str) -> None:
     success(await send(account, json.dumps(newest()).encode(), {"Content-Type": value}), 201)
@@ -157,7 +169,16 @@ async def test_a_body_in_many_pieces_is_one_body(app: Application, account: Acco
 OPTIONAL = {
     FIRST: ("contactName", "telephone", "url", "label", "taxStatus", "customerAliases", "externalIds"),
     "2024-05-09": ("contactName", "telephone", "url", "label", "customerAliases", "integrationIds"),
-    NEWEST: ("url", "label", "customerAliases", "integrationIds", "parentId", "pushToIntegrations", "status", "customProperties"),
+    NEWEST: (
+        "url",
+        "label",
+        "customerAliases",
+        "integrationIds",
+        "parentId",
+        "pushToIntegrations",
+        "status",
+        "customProperties",
+    ),
 }
 
 
@@ -181,7 +202,9 @@ async def test_unknown_fields_and_parameters_are_ignored(account: Account, versi
     customer = await account.client.create(body, version=version)
     assert "colour" not in customer
     assert customer["address"] == GERMAN
-    assert [item["id"] for item in (await account.client.page(version=version, colour="red"))["items"]] == [customer["id"]]
+    assert [item["id"] for item in (await account.client.page(version=version, colour="red"))["items"]] == [
+        customer["id"]
+    ]
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -206,11 +229,22 @@ async def test_what_the_service_decides_cannot_be_sent(account: Account, second_
         assert shown["updatedAt"] > "2020"
         assert "archivedAt" not in shown
         assert shown["domain"] == "example.com"
-    assert (await account.client.customer(before["id"]))["createdAt"] == (await account.client.customer(before["id"]))["createdAt"]
+    assert (await account.client.customer(before["id"]))["createdAt"] == (await account.client.customer(before["id"]))[
+        "createdAt"
+    ]
     assert (await second_account.client.page())["items"] == []
 
 
-@pytest.mark.parametrize("path", ["/customers/%ff", "/customers/%00", "/customers/by-alias/%00", "/customers/by-alias/a%00b", "/customers/by-alias/%ED%A0%80"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/customers/%ff",
+        "/customers/%00",
+        "/customers/by-alias/%00",
+        "/customers/by-alias/a%00b",
+        "/customers/by-alias/%ED%A0%80",
+    ],
+)
 async def test_bytes_that_are_no_text_name_nothing(account: Account, path: str) -> None:
     refused(await account.client.get(path), 404, "notFound")
 

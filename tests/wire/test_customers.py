@@ -4,7 +4,6 @@ from datetime import datetime
 from uuid import UUID
 
 import pytest
-
 from tests.support.bodies import GERMAN, LINKS, contact, link, newest, of, older
 from tests.support.clients import FIRST, NEWEST, SECOND, VERSIONS, Account, Json, invalid, refused, success
 
@@ -27,7 +26,9 @@ def emails(customer: Json) -> dict[str, str]:
 
 
 async def test_the_least_that_a_customer_needs(account: Account) -> None:
-    customer = await account.client.create({"legalName": "Acme", "address": GERMAN, "taxStatus": "TAXED", "contacts": [contact()]})
+    customer = await account.client.create(
+        {"legalName": "Acme", "address": GERMAN, "taxStatus": "TAXED", "contacts": [contact()]}
+    )
     made = customer["createdAt"]
     [person] = customer["contacts"]
     assert customer == {
@@ -42,7 +43,14 @@ async def test_the_least_that_a_customer_needs(account: Account) -> None:
         "taxStatus": "TAXED",
         "customProperties": {},
         "contacts": [
-            {"id": person["id"], "name": "Ada", "email": "ada@example.com", "billingPreference": "PRIMARY", "createdAt": made, "updatedAt": made}
+            {
+                "id": person["id"],
+                "name": "Ada",
+                "email": "ada@example.com",
+                "billingPreference": "PRIMARY",
+                "createdAt": made,
+                "updatedAt": made,
+            }
         ],
         "status": "ACTIVE",
     }
@@ -116,22 +124,38 @@ async def test_a_replacement_keeps_the_collections_that_it_leaves_out(account: A
     }
     before = await account.client.create(newest(**kept))
     after = await account.client.update(before["id"], newest(legalName="New"))
-    assert after == before | {"legalName": "New", "updatedAt": after["updatedAt"], "organizations": after["organizations"]}
+    assert after == before | {
+        "legalName": "New",
+        "updatedAt": after["updatedAt"],
+        "organizations": after["organizations"],
+    }
     assert [each["id"] for each in after["organizations"]] == [each["id"] for each in before["organizations"]]
-    assert [each["value"] for each in success(await account.client.get(f"/customers/{before['id']}/aliases"))["items"]] == ["a"]
+    assert [
+        each["value"] for each in success(await account.client.get(f"/customers/{before['id']}/aliases"))["items"]
+    ] == ["a"]
 
 
 async def test_a_replacement_replaces_the_collections_that_it_gives(account: Account) -> None:
     before = await account.client.create(
-        newest(customerAliases=["a", "b"], integrationIds=[link(NEWEST, "Xero", "1")], customProperties={"k": "v", "l": "w"})
+        newest(
+            customerAliases=["a", "b"],
+            integrationIds=[link(NEWEST, "Xero", "1")],
+            customProperties={"k": "v", "l": "w"},
+        )
     )
-    given = {"customerAliases": ["b", "c"], "integrationIds": [link(NEWEST, "Stripe", "s")], "customProperties": {"l": "x"}}
+    given = {
+        "customerAliases": ["b", "c"],
+        "integrationIds": [link(NEWEST, "Stripe", "s")],
+        "customProperties": {"l": "x"},
+    }
     after = await account.client.update(before["id"], newest(**given))
     assert after["integrationIds"] == [{"service": "Stripe", "id": "s", "isPending": False}]
     assert after["customProperties"] == {"l": "x"}
     aliases = success(await account.client.get(f"/customers/{before['id']}/aliases"))["items"]
     assert [each["value"] for each in aliases] == ["b", "c"]
-    after = await account.client.update(before["id"], newest(customerAliases=[], integrationIds=[], customProperties={}))
+    after = await account.client.update(
+        before["id"], newest(customerAliases=[], integrationIds=[], customProperties={})
+    )
     assert (after["integrationIds"], after["customProperties"]) == ([], {})
     assert success(await account.client.get(f"/customers/{before['id']}/aliases"))["items"] == []
 
@@ -146,7 +170,9 @@ async def test_a_replacement_that_changes_nothing_changes_no_time(account: Accou
 
 
 async def test_contacts_keep_their_id_by_email_and_come_oldest_first(account: Account) -> None:
-    before = await account.client.create(newest(contacts=[contact("a@example.com"), contact("b@example.com", "STANDARD")]))
+    before = await account.client.create(
+        newest(contacts=[contact("a@example.com"), contact("b@example.com", "STANDARD")])
+    )
     after = await account.client.update(
         before["id"],
         newest(contacts=[contact("c@example.com", "NONE"), contact("B@Example.com", "PRIMARY", name="Bea")]),
@@ -163,7 +189,9 @@ async def test_contacts_keep_their_id_by_email_and_come_oldest_first(account: Ac
 async def test_a_contact_that_was_left_out_comes_back_as_a_new_one(account: Account) -> None:
     before = await account.client.create(newest(contacts=[contact("a@example.com"), contact("b@example.com")]))
     await account.client.update(before["id"], newest(contacts=[contact("a@example.com")]))
-    after = await account.client.update(before["id"], newest(contacts=[contact("a@example.com"), contact("b@example.com")]))
+    after = await account.client.update(
+        before["id"], newest(contacts=[contact("a@example.com"), contact("b@example.com")])
+    )
     assert after["contacts"][0]["id"] == before["contacts"][0]["id"]
     assert after["contacts"][1]["id"] != before["contacts"][1]["id"]
 
@@ -186,7 +214,9 @@ async def test_two_customers_may_have_the_same_contact(account: Account) -> None
 async def test_one_contact_has_to_be_primary(account: Account, contacts: list[Json]) -> None:
     customer = await account.client.create(newest())
     assert invalid(await account.client.post("/customers", json=newest(contacts=contacts))).keys() == {"contacts"}
-    assert invalid(await account.client.put(f"/customers/{customer['id']}", json=newest(contacts=contacts))).keys() == {"contacts"}
+    assert invalid(await account.client.put(f"/customers/{customer['id']}", json=newest(contacts=contacts))).keys() == {
+        "contacts"
+    }
     assert await account.client.customer(customer["id"]) == customer
 
 
@@ -195,7 +225,9 @@ async def test_a_draft_becomes_active_and_never_a_draft_again(account: Account) 
     assert draft["status"] == "DRAFT"
     assert (await account.client.update(draft["id"], newest(label="x")))["status"] == "DRAFT"
     assert (await account.client.update(draft["id"], newest(status="ACTIVE")))["status"] == "ACTIVE"
-    error = refused(await account.client.put(f"/customers/{draft['id']}", json=newest(status="DRAFT", label="y")), 409, "conflict")
+    error = refused(
+        await account.client.put(f"/customers/{draft['id']}", json=newest(status="DRAFT", label="y")), 409, "conflict"
+    )
     assert [detail["key"] for detail in error["errors"]] == ["status"]
     assert "label" not in await account.client.customer(draft["id"])
 
@@ -231,8 +263,14 @@ async def test_an_archived_customer_cannot_be_changed(account: Account, version:
     customer = await account.client.create(of(version), version=version)
     await account.client.archive(customer["id"])
     before = await account.client.customer(customer["id"])
-    refused(await account.client.put(f"/customers/{customer['id']}", version=version, json=of(version)), 409, "conflict")
-    refused(await account.client.put(f"/customers/{customer['id']}", version=version, json=of(version, label="x")), 409, "conflict")
+    refused(
+        await account.client.put(f"/customers/{customer['id']}", version=version, json=of(version)), 409, "conflict"
+    )
+    refused(
+        await account.client.put(f"/customers/{customer['id']}", version=version, json=of(version, label="x")),
+        409,
+        "conflict",
+    )
     assert await account.client.customer(customer["id"]) == before
 
 
@@ -244,14 +282,20 @@ async def test_links_are_shown_as_the_version_does(account: Account, version: st
     expected = {
         FIRST: [{"key": "HubSpot", "value": "h", "syncTime": made}, {"key": "Xero", "value": "x", "syncTime": made}],
         SECOND: [{"service": "HubSpot", "id": "h"}, {"service": "Xero", "id": "x"}],
-        NEWEST: [{"service": "HubSpot", "id": "h", "isPending": False}, {"service": "Xero", "id": "x", "isPending": False}],
+        NEWEST: [
+            {"service": "HubSpot", "id": "h", "isPending": False},
+            {"service": "Xero", "id": "x", "isPending": False},
+        ],
     }
     assert customer[LINKS[version]] == expected[version]
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 async def test_a_service_twice_is_refused(account: Account, version: str) -> None:
-    body = of(version, **{LINKS[version]: [link(version, "Xero", "1"), link(version, "Stripe", "1"), link(version, "Xero", "2")]})
+    body = of(
+        version,
+        **{LINKS[version]: [link(version, "Xero", "1"), link(version, "Stripe", "1"), link(version, "Xero", "2")]},
+    )
     answer = invalid(await account.client.post("/customers", version=version, json=body))
     assert answer == {f"{LINKS[version]}[2].{'key' if version == FIRST else 'service'}": "repeated"}
 
@@ -264,7 +308,9 @@ async def test_several_customers_may_link_the_same_external_id(account: Account)
 
 @pytest.mark.parametrize("version", [FIRST, SECOND])
 @pytest.mark.parametrize("service", ["GoCardless", "Avalara", "Anrok", "Attio", "Numeral", "Rillet", "Sphere"])
-async def test_the_newer_services_are_unknown_to_the_older_versions(account: Account, version: str, service: str) -> None:
+async def test_the_newer_services_are_unknown_to_the_older_versions(
+    account: Account, version: str, service: str
+) -> None:
     body = older(**{LINKS[version]: [link(version, service, "1")]})
     assert set(invalid(await account.client.post("/customers", version=version, json=body)).values()) == {"enum"}
     customer = await account.client.create(newest(integrationIds=[link(NEWEST, service, "1")]))
@@ -313,14 +359,23 @@ async def test_only_xero_can_be_pushed_to(account: Account) -> None:
         ({"state": "Bayern"}, {"address.state": "enum"}),
     ],
 )
-async def test_addresses_that_are_refused(account: Account, version: str, change: Json, expected: dict[str, str]) -> None:
+async def test_addresses_that_are_refused(
+    account: Account, version: str, change: Json, expected: dict[str, str]
+) -> None:
     body = of(version, address=GERMAN | change)
     assert invalid(await account.client.post("/customers", version=version, json=body)) == expected
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize(
-    "change", [{"country": "XK"}, {"country": "US", "state": "DC"}, {"country": "CA", "state": "PE"}, {"line2": ""}, {"state": "NY"}]
+    "change",
+    [
+        {"country": "XK"},
+        {"country": "US", "state": "DC"},
+        {"country": "CA", "state": "PE"},
+        {"line2": ""},
+        {"state": "NY"},
+    ],
 )
 async def test_addresses_that_are_taken(account: Account, version: str, change: Json) -> None:
     address = GERMAN | change
@@ -337,7 +392,9 @@ async def test_a_canadian_customer_needs_a_province_from_the_start(account: Acco
 async def test_a_customer_that_moves_to_canada_needs_a_province(account: Account, version: str) -> None:
     customer = await account.client.create(of(version), version=version)
     body = of(version, address=GERMAN | {"country": "CA"})
-    assert invalid(await account.client.put(f"/customers/{customer['id']}", version=version, json=body)) == {"address.state": "required"}
+    assert invalid(await account.client.put(f"/customers/{customer['id']}", version=version, json=body)) == {
+        "address.state": "required"
+    }
 
 
 @pytest.mark.parametrize("state", ["NT", "NU", "YT"])
@@ -387,7 +444,9 @@ async def test_the_longest_text_is_taken_and_one_character_more_is_not(account: 
         assert "ü" * limit in str(stored)
     else:
         assert await account.client.names(alias="ü" * limit) == ["Acme"]
-    assert invalid(await account.client.post("/customers", json=with_text(path, "ü" * (limit + 1)))) == {path: "tooLong"}
+    assert invalid(await account.client.post("/customers", json=with_text(path, "ü" * (limit + 1)))) == {
+        path: "tooLong"
+    }
 
 
 @pytest.mark.parametrize("field", ["contactName", "telephone"])
@@ -405,14 +464,19 @@ async def test_limits_of_addresses_of_the_net(account: Account) -> None:
     customer = await account.client.create(newest(url=url, contacts=[contact(email)]))
     assert (customer["url"], customer["contacts"][0]["email"]) == (url, email)
     body = newest(url=url + "x", contacts=[contact("a" + email)])
-    assert invalid(await account.client.post("/customers", json=body)) == {"url": "tooLong", "contacts[0].email": "tooLong"}
+    assert invalid(await account.client.post("/customers", json=body)) == {
+        "url": "tooLong",
+        "contacts[0].email": "tooLong",
+    }
 
 
 async def test_limits_of_custom_properties(account: Account) -> None:
     most = {f"{number:064}": "x" for number in range(50)}
     assert (await account.client.create(newest(customProperties=most)))["customProperties"] == most
     too_many = most | {"one more": "x"}
-    assert invalid(await account.client.post("/customers", json=newest(customProperties=too_many))) == {"customProperties": "tooMany"}
+    assert invalid(await account.client.post("/customers", json=newest(customProperties=too_many))) == {
+        "customProperties": "tooMany"
+    }
     long_key = "k" * 65
     answer = invalid(await account.client.post("/customers", json=newest(customProperties={long_key: "x", "": "y"})))
     assert answer == {f"customProperties.{long_key}": "tooLong", "customProperties.": "tooShort"}
@@ -452,7 +516,9 @@ async def test_texts_are_returned_exactly(account: Account, text: str) -> None:
     assert [item["id"] for item in (await account.client.page(legalName=text))["items"]] == [customer["id"]]
 
 
-@pytest.mark.parametrize("email", ["Ada.Lovelace+billing@Example.COM", "dörte@exämple.de", "o'hara@example.co.uk", "x@sub.xn--exmple-cua.de"])
+@pytest.mark.parametrize(
+    "email", ["Ada.Lovelace+billing@Example.COM", "dörte@exämple.de", "o'hara@example.co.uk", "x@sub.xn--exmple-cua.de"]
+)
 async def test_an_email_is_kept_as_it_was_written(account: Account, email: str) -> None:
     customer = await account.client.create(newest(contacts=[contact(email)]))
     assert customer["contacts"][0]["email"] == email

@@ -1,7 +1,6 @@
 """The error envelope: all failing fields at once, in the caller's own names, and nothing stored."""
 
 import pytest
-
 from tests.support.bodies import GERMAN, contact, newest, of, older
 from tests.support.clients import FIRST, NEWEST, SECOND, VERSIONS, Account, invalid, refused, success
 
@@ -42,7 +41,11 @@ async def test_all_failing_fields_are_named_at_once_and_nothing_is_stored(accoun
     [(FIRST, "externalIds", "externalIds[0].key"), (SECOND, "integrationIds", "integrationIds[0].service")],
 )
 async def test_keys_are_the_names_that_the_version_uses(account: Account, version: str, links: str, key: str) -> None:
-    body = older(email="no", billingEmails=["a@example.com", "no"], **{links: [{"key": "Sphere", "value": "1", "service": "Sphere", "id": "1"}]})
+    body = older(
+        email="no",
+        billingEmails=["a@example.com", "no"],
+        **{links: [{"key": "Sphere", "value": "1", "service": "Sphere", "id": "1"}]},
+    )
     assert invalid(await account.client.post("/customers", version=version, json=body)) == {
         "email": "email",
         "billingEmails[1]": "email",
@@ -101,7 +104,9 @@ async def test_a_missing_customer_is_404_without_details(account: Account) -> No
 
 
 async def test_a_body_is_judged_before_the_customer_is_looked_for(account: Account) -> None:
-    assert invalid(await account.client.put(f"/customers/{MISSING}", json=newest(legalName=""))) == {"legalName": "tooShort"}
+    assert invalid(await account.client.put(f"/customers/{MISSING}", json=newest(legalName=""))) == {
+        "legalName": "tooShort"
+    }
     refused(await account.client.put(f"/customers/{MISSING}", json=newest()), 404, "notFound")
 
 

@@ -3,7 +3,6 @@
 import base64
 
 import pytest
-
 from tests.support.bodies import contact, newest, of, older
 from tests.support.clients import FIRST, NEWEST, SECOND, VERSIONS, Account, Client, Json, invalid, success
 
@@ -123,16 +122,26 @@ async def test_names_sort_by_code_point_without_case(account: Account) -> None:
 
 @pytest.mark.parametrize("order", ["ASC", "DESC"])
 async def test_customers_sort_by_a_custom_property(account: Account, order: str) -> None:
-    for name, properties in (("x", {"tier": "2", "a.b": "1"}), ("none", {}), ("y", {"tier": "10"}), ("z", {"tier": ""})):
+    for name, properties in (
+        ("x", {"tier": "2", "a.b": "1"}),
+        ("none", {}),
+        ("y", {"tier": "10"}),
+        ("z", {"tier": ""}),
+    ):
         await make(account.client, name, customProperties=properties)
     expected = ["z", "y", "x"] if order == "ASC" else ["x", "y", "z"]
     assert await account.client.names(sortBy="customProperties.tier", sortOrder=order) == [*expected, "none"]
     for limit in (1, 2, 3):
-        assert await walk(account.client, sortBy="customProperties.tier", sortOrder=order, limit=limit) == [*expected, "none"]
+        assert await walk(account.client, sortBy="customProperties.tier", sortOrder=order, limit=limit) == [
+            *expected,
+            "none",
+        ]
     assert (await account.client.names(sortBy="customProperties.a.b", sortOrder=order))[0] == "x"
 
 
-@pytest.mark.parametrize("sort_by", ["", "id", "CREATEDAT", "legal_name", "customProperties", "customProperties.", "createdAt,legalName"])
+@pytest.mark.parametrize(
+    "sort_by", ["", "id", "CREATEDAT", "legal_name", "customProperties", "customProperties.", "createdAt,legalName"]
+)
 async def test_another_sort_is_refused(account: Account, sort_by: str) -> None:
     assert invalid(await account.client.get("/customers", params={"sortBy": sort_by})) == {"sortBy": "enum"}
 
@@ -150,7 +159,9 @@ async def test_another_sort_order_is_refused(account: Account, order: str) -> No
 
 @pytest.mark.parametrize("sort_by", ["createdAt", "updatedAt", "legalName", "label", "customProperties.k"])
 @pytest.mark.parametrize("order", ["ASC", "DESC"])
-async def test_a_walk_sees_each_customer_once_while_others_come_and_go(account: Account, sort_by: str, order: str) -> None:
+async def test_a_walk_sees_each_customer_once_while_others_come_and_go(
+    account: Account, sort_by: str, order: str
+) -> None:
     """Before every page somebody adds a customer at either end and in the middle, and archives one already seen."""
     client = account.client
     stays = [f"n{number}" for number in range(9)]
@@ -160,7 +171,7 @@ async def test_a_walk_sees_each_customer_once_while_others_come_and_go(account: 
         [ids[name]] = await make(client, name, **labelled)
     gone: set[str] = set()
     seen: list[str] = []
-    params = {"sortBy": sort_by, "sortOrder": order, "limit": 2}
+    params: dict[str, Json] = {"sortBy": sort_by, "sortOrder": order, "limit": 2}
     page = await client.page(**params)
     while True:
         seen += [item["legalName"] for item in page["items"]]
@@ -179,7 +190,7 @@ async def test_a_walk_sees_each_customer_once_while_others_come_and_go(account: 
 
 async def test_the_row_of_a_cursor_may_be_archived(account: Account) -> None:
     first, *_ = await make(account.client, "a", "b", "c")
-    params = {"sortBy": "legalName", "sortOrder": "ASC", "limit": 1}
+    params: dict[str, Json] = {"sortBy": "legalName", "sortOrder": "ASC", "limit": 1}
     page = await account.client.page(**params)
     await account.client.archive(first)
     page = await account.client.page(**params | {"after": page["pagination"]["after"]})
@@ -190,7 +201,7 @@ async def test_the_row_of_a_cursor_may_be_archived(account: Account) -> None:
 
 async def test_a_page_that_became_empty_leads_back(account: Account) -> None:
     _, last = await make(account.client, "a", "b")
-    params = {"sortBy": "legalName", "sortOrder": "ASC", "limit": 1}
+    params: dict[str, Json] = {"sortBy": "legalName", "sortOrder": "ASC", "limit": 1}
     page = await account.client.page(**params)
     await account.client.archive(last)
     empty = await account.client.page(**params | {"after": page["pagination"]["after"]})
@@ -266,14 +277,19 @@ async def test_a_cursor_says_nothing_in_the_clear(account: Account) -> None:
     assert not any(each in cursor for each in (*ids, "Acme", "Zeta"))
 
 
-@pytest.mark.parametrize("typed", ["Universite", "université", "UNIVERSITE DE", "universite\N{COMBINING ACUTE ACCENT} de", "sité de l"])
+@pytest.mark.parametrize(
+    "typed", ["Universite", "université", "UNIVERSITE DE", "universite\N{COMBINING ACUTE ACCENT} de", "sité de l"]
+)
 @pytest.mark.parametrize("version", VERSIONS)
 async def test_a_name_is_found_by_any_part_without_case_and_accents(account: Account, version: str, typed: str) -> None:
     await make(account.client, "Université de Lyon", "Universität Lyon", "University of Lyon")
     assert await account.client.names(version=version, legalName=typed) == ["Université de Lyon"]
 
 
-@pytest.mark.parametrize(("typed", "found"), [("%", ["50% off"]), ("_", ["a_b"]), ("\\", ["c\\d"]), ("a%b", []), ("a_b", ["a_b"]), ("\\%", [])])
+@pytest.mark.parametrize(
+    ("typed", "found"),
+    [("%", ["50% off"]), ("_", ["a_b"]), ("\\", ["c\\d"]), ("a%b", []), ("a_b", ["a_b"]), ("\\%", [])],
+)
 async def test_wildcards_are_taken_literally(account: Account, typed: str, found: list[str]) -> None:
     await make(account.client, "50% off", "a_b", "axb", "c\\d")
     assert await account.client.names(legalName=typed) == found
@@ -292,7 +308,11 @@ async def test_an_empty_filter_is_refused(account: Account, name: str) -> None:
 
 @pytest.mark.parametrize("version", VERSIONS)
 async def test_the_email_of_any_contact_is_found(account: Account, version: str) -> None:
-    contacts = [contact("ada@example.com"), contact("Billing@Sub.example.com", "STANDARD"), contact("x@example.com", "NONE")]
+    contacts = [
+        contact("ada@example.com"),
+        contact("Billing@Sub.example.com", "STANDARD"),
+        contact("x@example.com", "NONE"),
+    ]
     await make(account.client, "a", contacts=contacts)
     await make(account.client, "b", contacts=[contact("someone@else.example")])
     for typed in ("ADA@", "billing@sub", "x@example.com", "g@S"):
@@ -356,7 +376,9 @@ async def test_archived_customers_are_listed_only_when_asked_for(account: Accoun
 
 @pytest.mark.parametrize("value", ["", "yes", "1", "True", "TRUE"])
 async def test_another_flag_is_refused(account: Account, value: str) -> None:
-    assert invalid(await account.client.get("/customers", params={"includeArchived": value})) == {"includeArchived": "type"}
+    assert invalid(await account.client.get("/customers", params={"includeArchived": value})) == {
+        "includeArchived": "type"
+    }
 
 
 async def test_nobody_has_a_current_billing_schedule_yet(account: Account) -> None:

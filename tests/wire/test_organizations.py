@@ -3,7 +3,6 @@
 import asyncio
 
 import pytest
-
 from tests.support.bodies import newest
 from tests.support.clients import Account, Client, Json, invalid, refused, success
 
@@ -90,7 +89,9 @@ async def test_a_circle_of_parents_is_refused(account: Account, height: int) -> 
     for number in range(height):
         lowest = await make(account.client, f"Child {number}", lowest)
     assert invalid(await adopt(account.client, "Top", top, lowest)) == {"parentId": "parent"}
-    assert await shown(account.client, lowest) == [(f"Child {height - 2}" if height > 1 else "Top", [f"Child {height - 1}"])]
+    assert await shown(account.client, lowest) == [
+        (f"Child {height - 2}" if height > 1 else "Top", [f"Child {height - 1}"])
+    ]
 
 
 async def test_of_two_customers_that_adopt_each_other_at_once_one_is_refused(account: Account) -> None:

@@ -4,31 +4,51 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.support.bodies import LINKS, newest
+from tests.support.clients import (
+    FIRST,
+    NEWEST,
+    SECOND,
+    VERSIONS,
+    Account,
+    Json,
+    client_of,
+    new_key,
+    owner_connection,
+    refused,
+    success,
+)
+from tests.support.cluster import Database
+from tests.support.published import Published
 
 from customary.app import Application
 from customary.domain.account import Scope
-from tests.support.bodies import LINKS, newest
-from tests.support.clients import FIRST, NEWEST, SECOND, VERSIONS, Account, Json, client_of, new_key, owner_connection, refused, success
-from tests.support.cluster import Database
-from tests.support.published import Published
 
 MISSING = "0185a142-54ff-7ce5-846a-fc188432da6e"
 # Operations on paths below /customers that belong to another resource.
 OTHER_RESOURCES = "/contacts"
 
 OPERATIONS = [
-    *((version, method, path) for version in VERSIONS for method, path in (
-        ("GET", "/customers"),
-        ("POST", "/customers"),
-        ("GET", "/customers/{id}"),
-        ("PUT", "/customers/{id}"),
-        ("GET", "/customers/{id}/aliases"),
-        ("GET", "/customers/by-alias/{alias}"),
-    )),
-    *((version, method, path) for version in (FIRST, SECOND) for method, path in (
-        ("DELETE", "/customers/{id}"),
-        ("PUT", "/customers/{id}/archive"),
-    )),
+    *(
+        (version, method, path)
+        for version in VERSIONS
+        for method, path in (
+            ("GET", "/customers"),
+            ("POST", "/customers"),
+            ("GET", "/customers/{id}"),
+            ("PUT", "/customers/{id}"),
+            ("GET", "/customers/{id}/aliases"),
+            ("GET", "/customers/by-alias/{alias}"),
+        )
+    ),
+    *(
+        (version, method, path)
+        for version in (FIRST, SECOND)
+        for method, path in (
+            ("DELETE", "/customers/{id}"),
+            ("PUT", "/customers/{id}/archive"),
+        )
+    ),
     (NEWEST, "POST", "/customers/{id}/archive"),
 ]
 WITH_BODY = [each for each in OPERATIONS if each[1:] in {("POST", "/customers"), ("PUT", "/customers/{id}")}]
@@ -111,12 +131,17 @@ def assert_kept(version: str, body: Json, customer: Json) -> None:
     """What was sent is what is shown, field by field."""
     for field in ("legalName", "address", "url", "label", "taxStatus"):
         assert customer[field] == body[field]
-    links = [{name: link[name] for name in link if name in {"key", "value", "service", "id"}} for link in customer[LINKS[version]]]
+    links = [
+        {name: link[name] for name in link if name in {"key", "value", "service", "id"}}
+        for link in customer[LINKS[version]]
+    ]
     assert sorted(links, key=str) == sorted(body[LINKS[version]], key=str)
     if version == NEWEST:
         for field in ("status", "customProperties"):
             assert customer[field] == body[field]
-        shown = [{name: contact[name] for name in ("name", "email", "billingPreference")} for contact in customer["contacts"]]
+        shown = [
+            {name: contact[name] for name in ("name", "email", "billingPreference")} for contact in customer["contacts"]
+        ]
         assert shown == body["contacts"]
         assert [each["owner"]["id"] for each in customer["organizations"]] == [body["parentId"]]
     else:

@@ -2,7 +2,6 @@
 
 import httpx
 import pytest
-
 from tests.support.bodies import newest, of
 from tests.support.clients import NEWEST, VERSIONS, Account, success
 
@@ -59,7 +58,14 @@ async def test_another_accounts_alias_is_free(account: Account, second_account: 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize(
     "params",
-    [{}, {"includeArchived": "true"}, {"legalName": "acme"}, {"email": "ada"}, {"alias": "theirs"}, {"sortBy": "legalName"}],
+    [
+        {},
+        {"includeArchived": "true"},
+        {"legalName": "acme"},
+        {"email": "ada"},
+        {"alias": "theirs"},
+        {"sortBy": "legalName"},
+    ],
 )
 async def test_lists_never_show_another_accounts_customers(
     account: Account, second_account: Account, version: str, params: dict[str, str]

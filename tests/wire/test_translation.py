@@ -5,14 +5,15 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from customary.domain.values import CANADIAN_PROVINCES
 from tests.support.bodies import GERMAN, LINKS, contact, link, newest, older
 from tests.support.clients import FIRST, NEWEST, SECOND, VERSIONS, Account, Client, Json, success
 from tests.support.strategies import filled_texts, texts
 
+from customary.domain.values import CANADIAN_PROVINCES
+
 OLDER_SERVICES = (
-    "Amazon_Redshift Google_BigQuery Google_Sheets HubSpot NetSuite QuickBooks_Online Salesforce Slack Snowflake Stripe Xero"
+    "Amazon_Redshift Google_BigQuery Google_Sheets HubSpot NetSuite QuickBooks_Online Salesforce Slack Snowflake"
+    " Stripe Xero"
 ).split()
 NEWER_SERVICES = "GoCardless Avalara Anrok Attio Numeral Rillet Sphere".split()
 TERRITORIES = {"NT", "NU", "YT"}
@@ -31,11 +32,11 @@ def preferences(customer: Json) -> dict[str, str]:
 
 def sendable(customer: Json) -> Json:
     """What a client of an older version sends back when it changed nothing."""
-    return {name: value for name, value in customer.items() if name not in {"externalIds"}} | (
-        {"externalIds": [{"key": each["key"], "value": each["value"]} for each in customer["externalIds"]]}
-        if "externalIds" in customer
-        else {}
-    )
+    if "externalIds" not in customer:
+        return customer
+    return customer | {
+        "externalIds": [{name: each[name] for name in ("key", "value")} for each in customer["externalIds"]]
+    }
 
 
 async def test_the_older_versions_show_the_contacts_flat(account: Account) -> None:
@@ -115,14 +116,23 @@ async def test_a_billing_email_that_is_no_longer_listed_receives_none(account: A
     body = older(email="first@example.com", contactName="First", billingEmails=[])
     flat = await account.client.update(customer["id"], body, version=version)
     assert flat["billingEmails"] == ["first@example.com"]
-    assert list(preferences(await account.client.customer(customer["id"])).values()) == ["PRIMARY", "NONE", "NONE", "NONE"]
+    assert list(preferences(await account.client.customer(customer["id"])).values()) == [
+        "PRIMARY",
+        "NONE",
+        "NONE",
+        "NONE",
+    ]
 
 
 @pytest.mark.parametrize("version", [FIRST, SECOND])
-async def test_links_to_the_newer_services_survive_a_write_through_an_older_version(account: Account, version: str) -> None:
+async def test_links_to_the_newer_services_survive_a_write_through_an_older_version(
+    account: Account, version: str
+) -> None:
     links = [link(NEWEST, "Stripe", "s"), *(link(NEWEST, service, service) for service in NEWER_SERVICES)]
     customer = await account.client.create(newest(integrationIds=links))
-    await account.client.update(customer["id"], older(**{LINKS[version]: [link(version, "Xero", "x")]}), version=version)
+    await account.client.update(
+        customer["id"], older(**{LINKS[version]: [link(version, "Xero", "x")]}), version=version
+    )
     after = await account.client.customer(customer["id"])
     assert {each["service"]: each["id"] for each in after["integrationIds"]} == {
         "Xero": "x",
@@ -132,7 +142,9 @@ async def test_links_to_the_newer_services_survive_a_write_through_an_older_vers
 
 @pytest.mark.parametrize("version", [FIRST, SECOND])
 @pytest.mark.parametrize("state", sorted(TERRITORIES))
-async def test_a_territory_survives_a_write_through_an_older_version(account: Account, version: str, state: str) -> None:
+async def test_a_territory_survives_a_write_through_an_older_version(
+    account: Account, version: str, state: str
+) -> None:
     address = GERMAN | {"country": "CA", "state": state}
     customer = await account.client.create(newest(address=address))
     flat = await account.client.customer(customer["id"], version=version)
@@ -165,7 +177,12 @@ def unlike(items: list[str]) -> list[str]:
 def addresses(draw: st.DrawFn, *, with_territories: bool) -> Json:
     country = draw(st.sampled_from(["DE", "US", "CA", "CA", "XK"]))
     provinces = [each for each in CANADIAN_PROVINCES if with_territories or each not in TERRITORIES]
-    address: dict[str, Any] = {"line1": draw(filled_texts), "town": draw(filled_texts), "postcode": "1", "country": country}
+    address: dict[str, Any] = {
+        "line1": draw(filled_texts),
+        "town": draw(filled_texts),
+        "postcode": "1",
+        "country": country,
+    }
     if country in {"US", "CA"}:
         address["state"] = draw(st.sampled_from(["NY", "DC"] if country == "US" else sorted(provinces)))
     if draw(st.booleans()):
@@ -179,7 +196,9 @@ optional_texts = {"label": texts, "url": st.sampled_from(["https://example.com/"
 @st.composite
 def newest_bodies(draw: st.DrawFn) -> Json:
     addressees = unlike(draw(st.lists(emails, min_size=1, max_size=5)))
-    contacts = [contact(each, draw(st.sampled_from(["PRIMARY", "STANDARD", "NONE"])), draw(texts)) for each in addressees]
+    contacts = [
+        contact(each, draw(st.sampled_from(["PRIMARY", "STANDARD", "NONE"])), draw(texts)) for each in addressees
+    ]
     contacts[draw(st.integers(0, len(contacts) - 1))]["billingPreference"] = "PRIMARY"
     services = draw(st.lists(st.sampled_from(OLDER_SERVICES + NEWER_SERVICES), unique=True, max_size=4))
     return newest(
@@ -287,7 +306,10 @@ async def test_writing_back_what_an_older_version_shows_changes_nothing(
 
 
 @settings(max_examples=60)
-@given(written=versioned_bodies, changed=st.one_of(*(st.tuples(st.just(each), older_bodies(each)) for each in (FIRST, SECOND))))
+@given(
+    written=versioned_bodies,
+    changed=st.one_of(*(st.tuples(st.just(each), older_bodies(each)) for each in (FIRST, SECOND))),
+)
 async def test_a_write_through_an_older_version_loses_nothing_that_it_cannot_show(
     account: Account, written: tuple[str, Json], changed: tuple[str, Json]
 ) -> None:
@@ -312,7 +334,10 @@ async def test_the_newest_version_keeps_the_telephone(account: Account, written:
     version, body = written
     customer = await account.client.create(body, version=version)
     whole = await account.client.customer(customer["id"])
-    changed = {name: whole[name] for name in ("address", "taxStatus", "contacts")} | {"legalName": "New", "integrationIds": []}
+    changed = {name: whole[name] for name in ("address", "taxStatus", "contacts")} | {
+        "legalName": "New",
+        "integrationIds": [],
+    }
     success(await account.client.put(f"/customers/{customer['id']}", version=NEWEST, json=changed))
     after = await account.client.customer(customer["id"], version=version)
     assert after.get("telephone") == body.get("telephone")

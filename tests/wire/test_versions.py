@@ -1,12 +1,23 @@
 """The gate: which version answers, and that every answer says so."""
 
 import pytest
-
-from customary.app import Application
 from tests.support import asgi
 from tests.support.bodies import newest, of
-from tests.support.clients import FIRST, NEWEST, SECOND, VERSIONS, Account, client_of, new_key, owner_connection, refused, success
+from tests.support.clients import (
+    FIRST,
+    NEWEST,
+    SECOND,
+    VERSIONS,
+    Account,
+    client_of,
+    new_key,
+    owner_connection,
+    refused,
+    success,
+)
 from tests.support.cluster import Database
+
+from customary.app import Application
 
 UNKNOWN = "No matching API version found. Please make sure the specified API version is valid."
 MISSING = "0185a142-54ff-7ce5-846a-fc188432da6e"
@@ -34,7 +45,18 @@ async def test_white_space_around_the_version_does_not_count(account: Account) -
     assert (response.status_code, response.headers["sequence-version"]) == (200, FIRST)
 
 
-@pytest.mark.parametrize("value", ["", "2024-01-02", "latest", "2024-01-01,2024-01-01", "20240101", "2024-01-01x", "\N{LATIN SMALL LETTER E WITH ACUTE}"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "2024-01-02",
+        "latest",
+        "2024-01-01,2024-01-01",
+        "20240101",
+        "2024-01-01x",
+        "\N{LATIN SMALL LETTER E WITH ACUTE}",
+    ],
+)
 async def test_an_unknown_version_is_refused_by_the_newest(account: Account, value: str) -> None:
     headers = [(b"Sequence-Version", value.encode())]
     response = await account.client.get("/customers", headers=headers)
@@ -114,7 +136,9 @@ async def test_a_refused_key_is_told_the_version_too(app: Application, version: 
         assert (response.status_code, response.headers["sequence-version"]) == (401, version)
 
 
-@pytest.mark.parametrize("path", ["/nothing", "/", "", "/customers/", "/customers//", "/customers/x/y", "/Customers", "/customers/%ff"])
+@pytest.mark.parametrize(
+    "path", ["/nothing", "/", "", "/customers/", "/customers//", "/customers/x/y", "/Customers", "/customers/%ff"]
+)
 async def test_a_path_that_does_not_exist_is_404_in_the_envelope(account: Account, path: str) -> None:
     refused(await account.client.get(path), 404, "notFound")
 

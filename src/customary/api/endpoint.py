@@ -1,13 +1,14 @@
 """One operation of one version: the record that the router serves and the OpenAPI document describes."""
 
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from msgspec import Struct
 
 from customary.api.wire import Wire
 from customary.domain.account import Scope
 
+Current: TypeAlias = Callable[..., Awaitable[Wire]] | None
 Handler = TypeVar("Handler", bound=Callable[..., Awaitable[Wire]])
 
 
@@ -23,6 +24,7 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     """One verb on one path.
 
     The handler takes the transaction (a bound connection for a GET), the call, and the body or query if there is one.
+    `current` takes the first two and answers the thing as a GET would, locked: what If-Match is compared with.
     """
 
     method: str
@@ -34,7 +36,13 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     status: int = 200
     body: type[Wire] | None = None
     query: type[Wire] | None = None
+    current: Current = None
     is_extension: bool = False
+
+    @property
+    def is_single(self) -> bool:
+        """Whether the answer is one thing, which has an entity tag, and not a list."""
+        return "items" not in self.answer.__struct_fields__
 
     @property
     def scope(self) -> Scope:
@@ -60,57 +68,78 @@ class Endpoint(Struct, frozen=True, kw_only=True):
 class Routes:
     """Collects the endpoints of one resource in one version, in the order in which they are written."""
 
-    def __init__(self, tag: str) -> None:
+    def __init__(self, tag: str, *, is_extension: bool = False) -> None:
         self._tag = tag
+        self._is_extension = is_extension
         self.endpoints: list[Endpoint] = []
 
     def get(
         self, path: str, *, answer: type[Wire], summary: str, query: type[Wire] | None = None
     ) -> Callable[[Handler], Handler]:
         """Serve GET on this path."""
-        return self._add("GET", path, answer=answer, summary=summary, query=query)
+        return self._adder("GET", path, answer=answer, summary=summary, query=query)
 
     def post(
-        self, path: str, *, answer: type[Wire], summary: str, body: type[Wire] | None = None, status: int = 201
+        self,
+        path: str,
+        *,
+        answer: type[Wire],
+        summary: str,
+        body: type[Wire] | None = None,
+        status: int = 201,
+        current: Current = None,
     ) -> Callable[[Handler], Handler]:
         """Serve POST on this path."""
-        return self._add("POST", path, answer=answer, summary=summary, body=body, status=status)
+        return self._adder("POST", path, answer=answer, summary=summary, body=body, status=status, current=current)
 
     def put(
-        self, path: str, *, answer: type[Wire], summary: str, body: type[Wire] | None = None
+        self,
+        path: str,
+        *,
+        answer: type[Wire],
+        summary: str,
+        body: type[Wire] | None = None,
+        status: int = 200,
+        current: Current = None,
     ) -> Callable[[Handler], Handler]:
         """Serve PUT on this path."""
-        return self._add("PUT", path, answer=answer, summary=summary, body=body)
+        return self._adder("PUT", path, answer=answer, summary=summary, body=body, status=status, current=current)
 
-    def delete(self, path: str, *, answer: type[Wire], summary: str) -> Callable[[Handler], Handler]:
+    def patch(
+        self, path: str, *, answer: type[Wire], summary: str, body: type[Wire] | None = None, current: Current = None
+    ) -> Callable[[Handler], Handler]:
+        """Serve PATCH on this path."""
+        return self._adder("PATCH", path, answer=answer, summary=summary, body=body, current=current)
+
+    def delete(
+        self, path: str, *, answer: type[Wire], summary: str, current: Current = None
+    ) -> Callable[[Handler], Handler]:
         """Serve DELETE on this path."""
-        return self._add("DELETE", path, answer=answer, summary=summary)
+        return self._adder("DELETE", path, answer=answer, summary=summary, current=current)
 
-    def _add(
+    def _adder(
         self,
         method: str,
         path: str,
         *,
         answer: type[Wire],
         summary: str,
-        query: type[Wire] | None = None,
-        body: type[Wire] | None = None,
         status: int = 200,
+        **rest: Any,  # noqa: ANN401 - more of Endpoint
     ) -> Callable[[Handler], Handler]:
-        def register(handler: Handler) -> Handler:
-            self.endpoints.append(
-                Endpoint(
-                    method=method,
-                    path=path,
-                    handler=handler,
-                    summary=summary,
-                    tag=self._tag,
-                    answer=answer,
-                    status=status,
-                    body=body,
-                    query=query,
-                )
+        def add(handler: Handler) -> Handler:
+            endpoint = Endpoint(
+                method=method,
+                path=path,
+                handler=handler,
+                summary=summary,
+                tag="Extensions" if self._is_extension else self._tag,
+                answer=answer,
+                status=status,
+                is_extension=self._is_extension,
+                **rest,
             )
+            self.endpoints.append(endpoint)
             return handler
 
-        return register
+        return add

@@ -15,10 +15,14 @@ STATUS: dict[type[errors.Failure], int] = {
     errors.NotFound: 404,
     errors.MethodNotAllowed: 405,
     errors.Conflict: 409,
+    errors.PreconditionFailed: 412,
     errors.PayloadTooLarge: 413,
     errors.UnsupportedMediaType: 415,
+    errors.IdempotencyMismatch: 422,
+    errors.RateLimited: 429,
     errors.Internal: 500,
     errors.Unavailable: 503,
+    errors.Contended: 503,
 }
 
 RETRY_AFTER_SECONDS = 1
@@ -64,4 +68,6 @@ def _headers(failure: errors.Failure) -> tuple[tuple[bytes, bytes], ...]:
         return ((b"allow", ", ".join(failure.allowed).encode()),)
     if isinstance(failure, errors.Unavailable):
         return ((b"retry-after", str(RETRY_AFTER_SECONDS).encode()),)
+    if isinstance(failure, errors.RateLimited | errors.Conflict) and failure.retry_after_seconds is not None:
+        return ((b"retry-after", str(failure.retry_after_seconds).encode()),)
     return ()

@@ -1,28 +1,37 @@
-"""The gate: from a request under `/api` to its answer. It picks the version, checks the key and runs one handler.
+"""The gate: from a request under `/api` to its answer.
 
-A write runs in one transaction, which is committed before a byte of the answer is sent; whatever raises undoes it.
-Idempotency keys, rate limits and conditional requests have their place here, around `_handle`.
+It picks the version, checks the key and its rate, finds the endpoint, and reads what was sent. A GET runs its handler
+on a bound connection; a write is handed to `writes`.
 """
 
 import re
 from time import perf_counter
+from uuid import UUID
 
 import msgspec
 import structlog
 from uuid_utils import uuid7
 
 from customary import errors
-from customary.api import auth, failures, guard, reading, versions
+from customary.api import auth, conditions, failures, guard, limits, reading, versions, writes
 from customary.api.endpoint import Call, Endpoint
 from customary.api.http import Request, Response, query_parameters
 from customary.api.version import Version
 from customary.domain.account import ApiKey
+from customary.domain.activity import ActorType, Caller
 from customary.logs import places
 from customary.storage.database import Database
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _log = structlog.get_logger("customary.api")
-_encoder = msgspec.json.Encoder()
+_encode = msgspec.json.Encoder().encode
+
+
+class Services(msgspec.Struct, frozen=True):
+    """What the gate works with."""
+
+    database: Database
+    limiter: limits.Limiter
 
 
 class _Exchange(msgspec.Struct):
@@ -31,17 +40,18 @@ class _Exchange(msgspec.Struct):
     request_id: str
     version: Version = versions.NEWEST
     key: ApiKey | None = None
+    rate: limits.Decision | None = None
     endpoint: Endpoint | None = None
 
 
 async def answer(
-    database: Database, request: Request, segments: tuple[str, ...]
+    services: Services, request: Request, segments: tuple[str, ...]
 ) -> tuple[Response, list[tuple[bytes, bytes]]]:
     """The answer to a request, and the headers that every answer under `/api` carries. Never raises."""
     started = perf_counter()
     exchange = _Exchange(_request_id(request))
     try:
-        response = await _answer(database, request, segments, exchange)
+        response = await _answer(services, request, segments, exchange)
     except errors.Failure as failure:
         response = failures.response(failure)
     except Exception as error:  # noqa: BLE001 - the last resort: a defect of ours is answered and logged, not passed on
@@ -53,33 +63,76 @@ async def answer(
         (b"sequence-version", exchange.version.header),
         (b"x-request-id", exchange.request_id.encode()),
         (b"cache-control", b"no-store"),
+        *(exchange.rate.headers() if exchange.rate else ()),
     ]
 
 
-async def _answer(database: Database, request: Request, segments: tuple[str, ...], exchange: _Exchange) -> Response:
+async def _answer(services: Services, request: Request, segments: tuple[str, ...], exchange: _Exchange) -> Response:
     asked = versions.named(request.headers.get(b"sequence-version"))
     exchange.version = asked or exchange.version
-    exchange.key = await auth.authenticate(database, request.headers.get(b"authorization"))
-    if asked is None and exchange.key.pinned_version in versions.LIVE:
-        exchange.version = versions.LIVE[exchange.key.pinned_version]
+    key = exchange.key = await auth.authenticate(services.database, request.headers.get(b"authorization"))
+    if asked is None and key.pinned_version in versions.LIVE:
+        exchange.version = versions.LIVE[key.pinned_version]
+    exchange.rate = services.limiter.take(key.client_id, key.requests_per_minute)
+    exchange.rate.require_room()
     endpoint, path = exchange.version.router.find(request.method, segments)
     exchange.endpoint = endpoint
-    auth.require_scope(exchange.key, endpoint.scope)
-    call = Call(path, database.cursor_secret, exchange.request_id)
-    return await _handle(database, request, endpoint, exchange.key, call)
-
-
-async def _handle(database: Database, request: Request, endpoint: Endpoint, key: ApiKey, call: Call) -> Response:
+    auth.require_scope(key, endpoint.scope)
+    call = Call(path, services.database.cursor_secret, exchange.request_id)
     parameters = query_parameters(request.query_string)
-    arguments: list[object] = []
-    if endpoint.query is not None:
-        arguments.append(reading.read_query(endpoint.query, parameters))
+    if endpoint.is_read:
+        return await _read(services.database, request, endpoint, key.account_id, call, parameters)
+    write = await _write(request, segments, exchange, endpoint, key, call, parameters)
+    return await writes.run(services.database, write)
+
+
+async def _read(
+    database: Database,
+    request: Request,
+    endpoint: Endpoint,
+    account_id: UUID,
+    call: Call,
+    parameters: dict[str, list[str]],
+) -> Response:
+    query = () if endpoint.query is None else (reading.read_query(endpoint.query, parameters),)
+    async with database.reading(account_id) as bound:
+        body = _encode(await endpoint.handler(bound, call, *query))
+    if not endpoint.is_single:
+        return Response(endpoint.status, body)
+    tag = conditions.etag_header(body)
+    if conditions.is_unchanged(request.headers.get(b"if-none-match"), body):
+        return Response(304, b"", (tag,))
+    return Response(endpoint.status, body, (tag,))
+
+
+async def _write(
+    request: Request,
+    segments: tuple[str, ...],
+    exchange: _Exchange,
+    endpoint: Endpoint,
+    key: ApiKey,
+    call: Call,
+    parameters: dict[str, list[str]],
+) -> writes.Write:
+    """What this request asks to write. Raises `Invalid` for what can be seen to be wrong before any work begins."""
+    idempotency_key = writes.idempotency_key(request.headers.get(b"idempotency-key"))
+    version = exchange.version.date
+    is_dry_run = exchange.version.has_extensions and reading.flag(parameters, "dryRun")
+    raw = b"" if endpoint.body is None else await guard.read_body(request)
+    arguments: tuple[object, ...] = ()
     if endpoint.body is not None:
-        arguments.append(reading.read_body(endpoint.body, await guard.read_json(request)))
-    open_for = database.reading if endpoint.is_read else database.transaction
-    async with open_for(key.account_id) as tx:
-        body = _encoder.encode(await endpoint.handler(tx, call, *arguments))
-    return Response(endpoint.status, body)
+        arguments = (reading.read_body(endpoint.body, guard.parse_json(raw)),)
+    return writes.Write(
+        account_id=key.account_id,
+        caller=Caller(ActorType.API_KEY, key.client_id, "API", version, exchange.request_id),
+        endpoint=endpoint,
+        call=call,
+        arguments=arguments,
+        idempotency_key=idempotency_key,
+        fingerprint=writes.fingerprint(request.method, segments, request.query_string, version, raw),
+        if_match=request.headers.get(b"if-match"),
+        is_dry_run=is_dry_run,
+    )
 
 
 def _request_id(request: Request) -> str:

@@ -19,10 +19,10 @@ _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _decode = msgspec.json.Decoder().decode
 
 
-async def read_json(request: Request) -> object:
-    """The JSON value in the body. Raises `UnsupportedMediaType`, `PayloadTooLarge` or `Invalid`."""
+async def read_body(request: Request) -> bytes:
+    """The bytes of a body that says it is JSON. Raises `UnsupportedMediaType` or `PayloadTooLarge`."""
     _require_json(request)
-    return parse_json(await _read_body(request))
+    return await _read_chunks(request)
 
 
 def parse_json(body: bytes) -> object:
@@ -55,7 +55,7 @@ def _require_json(request: Request) -> None:
         raise UnsupportedMediaType(message)
 
 
-async def _read_body(request: Request) -> bytes:
+async def _read_chunks(request: Request) -> bytes:
     declared = request.header(b"content-length")
     if declared is not None and declared.isdigit() and int(declared[:20]) > MAXIMUM_BODY_BYTES:
         raise _too_large()

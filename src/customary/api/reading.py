@@ -54,6 +54,14 @@ def read_query(query: type[Body], parameters: dict[str, list[str]]) -> Body:
     return query(**found)
 
 
+def flag(parameters: dict[str, list[str]], name: str) -> bool:
+    """Whether this parameter is set to true. Raises `Invalid` for anything but true or false, given once."""
+    given = parameters.get(name, ["false"])
+    if len(given) > 1 or given[0] not in _BOOLEANS:
+        raise _invalid([Problem(name, "type", "This must be true or false, given once.")])
+    return _BOOLEANS[given[0]]
+
+
 def _invalid(problems: list[Problem]) -> Invalid:
     named = ", ".join(dict.fromkeys(problem.key for problem in problems))
     return Invalid(f"The request is not valid: {named}.", tuple(problems))

@@ -7,10 +7,11 @@ from customary.api.routing import Router
 
 
 class Version:
-    """One dated version of the API."""
+    """One dated version of the API; `has_extensions` where it carries what is ours alone, such as dry runs."""
 
-    def __init__(self, date: str, endpoints: tuple[Endpoint, ...]) -> None:
+    def __init__(self, date: str, endpoints: tuple[Endpoint, ...], *, has_extensions: bool = False) -> None:
         self.date = date
+        self.has_extensions = has_extensions
         self.header = date.encode()
         self.endpoints = endpoints
 

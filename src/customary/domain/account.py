@@ -36,3 +36,4 @@ class ApiKey(Struct, frozen=True, kw_only=True):
     created_at: datetime
     pinned_version: str | None = None
     revoked_at: datetime | None = None
+    requests_per_minute: int | None = None

@@ -190,14 +190,19 @@ def update(customer: Customer, write: CustomerWrite, *, at: datetime, new_id: Ca
     address = _keep_hidden_state(customer.address, write)
     _require_state(address)
     changed = _apply(customer, replace(write, address=address), at=at, new_id=new_id)
-    return customer if changed == customer else replace(changed, updated_at=at, version=customer.version + 1)
+    return customer if changed == customer else touched(changed, at=at)
 
 
 def archive(customer: Customer, *, at: datetime) -> Customer:
     """This customer archived; the same object when it already is."""
     if customer.archived_at is not None:
         return customer
-    return replace(customer, archived_at=at, updated_at=at, version=customer.version + 1)
+    return touched(replace(customer, archived_at=at), at=at)
+
+
+def touched(customer: Customer, *, at: datetime) -> Customer:
+    """This customer with the change that something else brought about counted as one of its own."""
+    return replace(customer, updated_at=at, version=customer.version + 1)
 
 
 def require_writable(customer: Customer) -> None:

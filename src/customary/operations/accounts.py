@@ -31,7 +31,13 @@ async def create_account(connection: Connection, name: str) -> Account:
 
 
 async def create_key(
-    connection: Connection, account_id: UUID, *, name: str, scopes: frozenset[Scope], pinned_version: str | None
+    connection: Connection,
+    account_id: UUID,
+    *,
+    name: str,
+    scopes: frozenset[Scope],
+    pinned_version: str | None,
+    requests_per_minute: int | None = None,
 ) -> tuple[ApiKey, str]:
     """Make an API key; answers it with its secret, which is kept nowhere and cannot be shown again."""
     secret = SECRET_PREFIX + secrets.token_urlsafe(_SECRET_BYTES)
@@ -43,6 +49,7 @@ async def create_key(
         secret_hash=hash_secret(secret),
         created_at=datetime.now(UTC),
         pinned_version=pinned_version,
+        requests_per_minute=requests_per_minute,
     )
     return await accounts.insert_key(connection, key), secret
 

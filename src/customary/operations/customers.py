@@ -1,21 +1,17 @@
 """Creating, changing and archiving customers."""
 
-from collections.abc import Callable
 from uuid import UUID
 
 from msgspec import UNSET
-from msgspec.structs import replace
-from uuid_utils.compat import uuid7
 
 from customary.domain import customer as rules
+from customary.domain.activity import Verb
 from customary.domain.customer import Alias, Customer, CustomerWrite
 from customary.domain.values import parse_id
 from customary.errors import Conflict, Invalid, NotFound, Problem
+from customary.operations.recording import new_id, record_customer
 from customary.storage import aliases, customers, organizations
 from customary.storage.database import Tx
-
-# Version 7 ids grow with time, also within a millisecond: contacts made together keep their order.
-new_id: Callable[[], UUID] = uuid7
 
 
 async def create_customer(tx: Tx, write: CustomerWrite) -> Customer:
@@ -23,11 +19,12 @@ async def create_customer(tx: Tx, write: CustomerWrite) -> Customer:
     customer = rules.create(write, at=tx.now, new_id=new_id)
     await customers.insert(tx, customer)
     await _save_aliases(tx, customer, write, held=())
-    if write.parent_id is UNSET:
-        return customer
-    await organizations.lock(tx)
-    await _set_parent(tx, customer.id, write.parent_id)
-    return await customers.get(tx, customer.id)
+    if write.parent_id is not UNSET:
+        await organizations.lock(tx)
+        await _set_parent(tx, customer.id, write.parent_id)
+        customer = await customers.get(tx, customer.id)
+    await record_customer(tx, Verb.CREATED, None, customer)
+    return customer
 
 
 async def update_customer(tx: Tx, customer_id: UUID | None, write: CustomerWrite) -> Customer:
@@ -42,14 +39,12 @@ async def update_customer(tx: Tx, customer_id: UUID | None, write: CustomerWrite
     if customer is not before:
         await customers.save(tx, customer, before=before)
         await _save_aliases(tx, customer, write, held=before.aliases)
-    if write.parent_id is UNSET:
-        return customer
-    await _set_parent(tx, customer.id, write.parent_id)
-    after = await customers.get(tx, customer.id)
-    if customer is before and after.organizations != before.organizations:
-        after = replace(after, version=before.version + 1, updated_at=tx.now)
-        await customers.save(tx, after, before=after)
-    return after
+    if write.parent_id is not UNSET:
+        await _set_parent(tx, customer.id, write.parent_id)
+        customer = await _after_joining(tx, customer, before)
+    if customer is not before:
+        await record_customer(tx, Verb.UPDATED, before, customer)
+    return customer
 
 
 async def archive_customer(tx: Tx, customer_id: UUID | None) -> Customer:
@@ -58,7 +53,19 @@ async def archive_customer(tx: Tx, customer_id: UUID | None) -> Customer:
     customer = rules.archive(before, at=tx.now)
     if customer is not before:
         await customers.save(tx, customer, before=before)
+        await record_customer(tx, Verb.ARCHIVED, before, customer)
     return customer
+
+
+async def _after_joining(tx: Tx, customer: Customer, before: Customer) -> Customer:
+    """The customer with the organisations that it is in now; a new one is a change of the customer like any other."""
+    after = await customers.get(tx, customer.id)
+    if after.organizations == before.organizations:
+        return customer
+    if customer is before:
+        after = rules.touched(after, at=tx.now)
+        await customers.save(tx, after, before=after)
+    return after
 
 
 async def _save_aliases(tx: Tx, customer: Customer, write: CustomerWrite, *, held: tuple[Alias, ...]) -> None:

@@ -8,14 +8,17 @@ from uuid import UUID
 from customary.domain.account import Account, ApiKey, Scope
 from customary.storage.database import Connection, Record
 
-_KEY_COLUMNS = "client_id, account_id, name, scopes, secret_hash, created_at, pinned_version, revoked_at"
+_KEY_COLUMNS = (
+    "client_id, account_id, name, scopes, secret_hash, created_at, pinned_version, revoked_at, requests_per_minute"
+)
 
 INSERT_ACCOUNT = "INSERT INTO accounts (id, name, created_at) VALUES ($1, $2, now()) RETURNING id, name, created_at"
 LIST_ACCOUNTS = "SELECT id, name, created_at FROM accounts ORDER BY created_at, id"
 GET_ACCOUNT = "SELECT id, name, created_at FROM accounts WHERE name = $1 OR id::text = $1"
 INSERT_KEY = f"""
-INSERT INTO api_keys (account_id, client_id, name, scopes, secret_hash, pinned_version, created_at)
-VALUES ($1, $2, $3, $4, $5, $6, now()) RETURNING {_KEY_COLUMNS}
+INSERT INTO api_keys (account_id, client_id, name, scopes, secret_hash, pinned_version, requests_per_minute,
+    created_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, now()) RETURNING {_KEY_COLUMNS}
 """  # noqa: S608 - the columns are a constant
 LIST_KEYS = f"SELECT {_KEY_COLUMNS} FROM api_keys ORDER BY created_at, client_id"  # noqa: S608 - the columns are a constant
 REVOKE_KEY = f"""
@@ -50,7 +53,14 @@ async def insert_key(connection: Connection, key: ApiKey) -> ApiKey:
     """Store a new key; the database's clock says when."""
     scopes = sorted(scope.value for scope in key.scopes)
     row = await connection.fetchrow(
-        INSERT_KEY, key.account_id, key.client_id, key.name, scopes, key.secret_hash, key.pinned_version
+        INSERT_KEY,
+        key.account_id,
+        key.client_id,
+        key.name,
+        scopes,
+        key.secret_hash,
+        key.pinned_version,
+        key.requests_per_minute,
     )
     return _key_from_row(row)
 
@@ -80,4 +90,5 @@ def _key_from_row(row: Record) -> ApiKey:
         created_at=row["created_at"],
         pinned_version=row["pinned_version"],
         revoked_at=row["revoked_at"],
+        requests_per_minute=row["requests_per_minute"],
     )

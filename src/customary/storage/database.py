@@ -14,12 +14,16 @@ from uuid import UUID
 import asyncpg
 from msgspec import Struct
 
-from customary.errors import Conflict, Failure, Unavailable
+from customary.domain.activity import Caller, Event
+from customary.errors import Conflict, Contended, Failure, Unavailable
 from customary.storage.schema import SEARCH_PATH, SERVICE_ROLE
 
 ACQUIRE_TIMEOUT_SECONDS = 1.0
 CONNECT_TIMEOUT_SECONDS = 3.0
-COMMAND_TIMEOUT_SECONDS = 6.0
+COMMAND_TIMEOUT_SECONDS = 8.0
+LOCK_TIMEOUT_SECONDS = 2.0
+
+BEGIN = "SELECT now(), set_config('app.account', $1, true), set_config('lock_timeout', $2, true)"
 
 Record: TypeAlias = Any  # asyncpg's Record: a column of it has the type that the SQL gives it, which no checker sees
 Connection: TypeAlias = Any  # asyncpg's Connection or the pool's proxy of one, which have the same methods
@@ -31,8 +35,8 @@ _SERVER_SETTINGS = {
     "application_name": "customary",
     "timezone": "UTC",
     "jit": "off",
-    "statement_timeout": "5s",
-    "lock_timeout": "2s",
+    "statement_timeout": "6s",
+    "lock_timeout": f"{LOCK_TIMEOUT_SECONDS:.0f}s",
     "idle_in_transaction_session_timeout": "10s",
 }
 
@@ -44,12 +48,12 @@ _CONSTRAINTS = {
     "accounts_name_key": "An account with this name exists already.",
 }
 
+# Undone as a whole and worth running again at once.
+_CONTENDED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.InvalidCachedStatementError)
+
 _PASSING = (
-    asyncpg.DeadlockDetectedError,
-    asyncpg.SerializationError,
     asyncpg.LockNotAvailableError,
     asyncpg.QueryCanceledError,
-    asyncpg.InvalidCachedStatementError,
     asyncpg.TooManyConnectionsError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
@@ -70,11 +74,16 @@ class Bound(Struct, frozen=True):
 
 
 class Tx(Struct, frozen=True):
-    """An open transaction of one account. `now` is the database's time at its start."""
+    """An open transaction of one account. `now` is the database's time at its start.
+
+    `events` collects the events that it appends, so that a dry run can tell which would follow.
+    """
 
     account_id: UUID
     connection: Connection
     now: datetime
+    caller: Caller
+    events: list[Event]
 
 
 Reading: TypeAlias = Bound | Tx
@@ -132,14 +141,17 @@ class Database:
             yield Bound(account_id, connection)
 
     @asynccontextmanager
-    async def transaction(self, account_id: UUID) -> AsyncGenerator[Tx]:
+    async def transaction(
+        self, account_id: UUID, caller: Caller, *, lock_timeout_seconds: float = LOCK_TIMEOUT_SECONDS
+    ) -> AsyncGenerator[Tx]:
         """A transaction of this account: committed at the end of the block, undone when an exception leaves it.
 
-        Raises `Conflict` where a constraint of the database refuses the write, `Unavailable` while it cannot answer.
+        Raises `Conflict` where a constraint of the database refuses the write, `Contended` where another transaction
+        was in the way and `Unavailable` while the database cannot answer.
         """
         async with self._connection() as connection, connection.transaction():
-            now = await connection.fetchval("SELECT now() FROM set_config('app.account', $1, true)", str(account_id))
-            yield Tx(account_id, connection, now)
+            now = await connection.fetchval(BEGIN, str(account_id), f"{lock_timeout_seconds * 1000:.0f}")
+            yield Tx(account_id, connection, now, caller, [])
 
     @asynccontextmanager
     async def without_tenant(self) -> AsyncGenerator[Connection]:
@@ -164,6 +176,8 @@ def failure_of(error: Exception) -> Failure | None:
     if isinstance(error, asyncpg.IntegrityConstraintViolationError):
         message = _CONSTRAINTS.get(str(error.constraint_name))
         return None if message is None else Conflict(message)
+    if isinstance(error, _CONTENDED):
+        return Contended("Another request was changing the same things. Try again in a moment.")
     if isinstance(error, _PASSING):
         return Unavailable("The database cannot answer right now. Try again in a moment.")
     return None

@@ -1,4 +1,4 @@
-"""Runs the plain SQL of a migration: several statements at once, inside Alembic's transaction."""
+"""Runs the plain SQL of a migration, several statements at once, and writes what every tenant table needs."""
 
 from functools import partial
 from typing import Any
@@ -17,6 +17,21 @@ def run(sql: str) -> None:
     connection = op.get_bind().connection.dbapi_connection
     assert connection is not None  # noqa: S101 - Alembic runs migrations on a live connection only
     connection.run_async(partial(_execute, sql))
+
+
+# `nullif` because a setting that was set once and reset reads as the empty string, which is no uuid.
+_POLICY = """
+ALTER TABLE {table} ENABLE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON {table} TO customary_service
+    USING ({column} = nullif(current_setting('app.account', true), '')::uuid)
+    WITH CHECK ({column} = nullif(current_setting('app.account', true), '')::uuid);
+"""
+
+
+def bind_to_tenant(*tables: str, column: str = "account_id") -> None:
+    """Let the service's role see and write only those rows of these tables that belong to the tenant it works for."""
+    for table in tables:
+        run(_POLICY.format(table=table, column=column))
 
 
 async def _execute(sql: str, driver: Any) -> None:  # noqa: ANN401 - asyncpg's connection behind SQLAlchemy's

@@ -279,6 +279,11 @@ def _link_to_wire(link: Link) -> LinkBody:
     )
 
 
+async def current(tx: Tx, call: Call) -> CustomerBody:
+    """The customer as it is, locked: what If-Match is compared with."""
+    return to_wire(await customers.get_for_update(tx, parse_id(call.path["id"])), tx.account_id)
+
+
 @ROUTES.get("/customers", query=CustomerQuery, answer=CustomerList, summary="List customers")
 async def list_all(reading: Bound, call: Call, query: CustomerQuery) -> CustomerList:
     """Customers page by page, newest first unless another order is asked for."""
@@ -306,14 +311,16 @@ async def get(reading: Bound, call: Call) -> CustomerBody:
     return to_wire(await customers.get(reading, parse_id(call.path["id"])), reading.account_id)
 
 
-@ROUTES.put("/customers/{id}", body=UpdateCustomerRequest, answer=CustomerBody, summary="Replace a customer")
+@ROUTES.put(
+    "/customers/{id}", body=UpdateCustomerRequest, answer=CustomerBody, summary="Replace a customer", current=current
+)
 async def update(tx: Tx, call: Call, body: UpdateCustomerRequest) -> CustomerBody:
     """Replace a customer's own fields and its flat contact; lists that are left out stay as they are."""
     return to_wire(await update_customer(tx, parse_id(call.path["id"]), from_wire(body)), tx.account_id)
 
 
-@ROUTES.delete("/customers/{id}", answer=CustomerBody, summary="Archive a customer")
-@ROUTES.put("/customers/{id}/archive", answer=CustomerBody, summary="Archive a customer")
+@ROUTES.delete("/customers/{id}", answer=CustomerBody, summary="Archive a customer", current=current)
+@ROUTES.put("/customers/{id}/archive", answer=CustomerBody, summary="Archive a customer", current=current)
 async def archive(tx: Tx, call: Call) -> CustomerBody:
     """Take a customer out of use. Doing it again changes nothing."""
     return to_wire(await archive_customer(tx, parse_id(call.path["id"])), tx.account_id)

@@ -3,4 +3,4 @@
 from customary.api.version import Version
 from customary.api.versions.v2024_07_30 import aliases, customers
 
-VERSION = Version("2024-07-30", (*customers.ROUTES.endpoints, *aliases.ROUTES.endpoints))
+VERSION = Version("2024-07-30", (*customers.ROUTES.endpoints, *aliases.ROUTES.endpoints), has_extensions=True)

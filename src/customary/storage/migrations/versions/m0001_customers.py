@@ -5,7 +5,7 @@ bind the role `customary_service`; they are not forced on the owner, because the
 owner: LIKE is not leakproof, so under a policy it could never use a trigram index.
 """
 
-from customary.storage.migrations.script import run
+from customary.storage.migrations.script import bind_to_tenant, run
 
 revision = "0001"
 down_revision = None
@@ -148,14 +148,6 @@ TENANT_TABLES = (
     "organization_members",
 )
 
-# `nullif` because a setting that was set once and reset reads as the empty string, which is no uuid.
-POLICY = """
-ALTER TABLE {table} ENABLE ROW LEVEL SECURITY;
-CREATE POLICY tenant ON {table} TO customary_service
-    USING ({column} = nullif(current_setting('app.account', true), '')::uuid)
-    WITH CHECK ({column} = nullif(current_setting('app.account', true), '')::uuid);
-"""
-
 # Each search function takes the tenant from the setting that the policies use, never from its caller.
 FUNCTIONS = """
 CREATE FUNCTION customers_with_legal_name(pattern text) RETURNS SETOF uuid
@@ -202,9 +194,8 @@ def upgrade() -> None:
         "INSERT INTO installation (cursor_secret)"
         " VALUES (sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())))"
     )
-    for table in TENANT_TABLES:
-        run(POLICY.format(table=table, column="account_id"))
-    run(POLICY.format(table="accounts", column="id"))
+    bind_to_tenant(*TENANT_TABLES)
+    bind_to_tenant("accounts", column="id")
     run(FUNCTIONS)
     run(GRANTS)
 

@@ -1,0 +1,138 @@
+"""Runs one write in one transaction: the claim of its idempotency key, its precondition, the change and the answer.
+
+They are committed together before a byte of the answer is sent, so no crash can come between them.
+"""
+
+import asyncio
+import hashlib
+import random
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from customary import errors
+from customary.api import conditions, failures
+from customary.api.endpoint import Call, Endpoint
+from customary.api.http import Response
+from customary.domain.activity import Caller
+from customary.storage import idempotency
+from customary.storage.database import LOCK_TIMEOUT_SECONDS, Database, Tx
+
+_ATTEMPTS = 4
+_LONGEST_PAUSE_SECONDS = 0.05
+_MOST_KEY_CHARACTERS = 255
+# The answers under an idempotency key that a retry must not get again: they say nothing of what was asked for.
+_NOT_KEPT = (errors.Unauthorized, errors.Forbidden, errors.RateLimited, errors.Unavailable, errors.Internal)
+REPLAYED = (b"idempotent-replayed", b"true")
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Write(msgspec.Struct, frozen=True, kw_only=True):
+    """One write as it was asked for. `idempotency_key` and `if_match` are None where the request has none."""
+
+    account_id: UUID
+    caller: Caller
+    endpoint: Endpoint
+    call: Call
+    arguments: tuple[object, ...]
+    idempotency_key: str | None
+    fingerprint: bytes
+    if_match: list[bytes] | None
+    is_dry_run: bool
+
+
+class _Undone(Exception):
+    """Carries the answer of a dry run out of the transaction that it undoes."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__()
+        self.response = response
+
+
+async def run(database: Database, write: Write) -> Response:
+    """The answer to this write, which is committed by then. One that was in another's way is tried again."""
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            return await _once(database, write)
+        except errors.Contended:
+            if attempt == _ATTEMPTS:
+                raise
+            # Jitter, so that two that met once do not meet again; nothing depends on its being unpredictable.
+            await asyncio.sleep(random.uniform(0, _LONGEST_PAUSE_SECONDS))  # noqa: S311
+    raise AssertionError  # the last attempt either answers or raises
+
+
+async def _once(database: Database, write: Write) -> Response:
+    has_key = write.idempotency_key is not None and not write.is_dry_run
+    lock_timeout_seconds = idempotency.WAIT_SECONDS if has_key else LOCK_TIMEOUT_SECONDS
+    try:
+        async with database.transaction(
+            write.account_id, write.caller, lock_timeout_seconds=lock_timeout_seconds
+        ) as tx:
+            if has_key:
+                return await _under_key(tx, write, str(write.idempotency_key))
+            response = await _handle(tx, write)
+            _undo_dry_run(tx, write, response)
+            return response
+    except _Undone as undone:
+        return undone.response
+
+
+async def _under_key(tx: Tx, write: Write, key: str) -> Response:
+    kept = await idempotency.claim(tx, key, write.fingerprint)
+    if kept is not None:
+        headers = tuple((name.encode(), value.encode()) for name, value in kept.headers)
+        return Response(kept.status, kept.body, (*headers, REPLAYED))
+    try:
+        async with tx.connection.transaction():  # a refusal undoes the change and leaves the claim
+            response = await _handle(tx, write)
+    except errors.Failure as failure:
+        if isinstance(failure, _NOT_KEPT):
+            raise
+        response = failures.response(failure)
+    headers = tuple((name.decode(), value.decode()) for name, value in response.headers)
+    await idempotency.keep(tx, key, idempotency.Kept(response.status, headers, response.body))
+    return response
+
+
+async def _handle(tx: Tx, write: Write) -> Response:
+    endpoint = write.endpoint
+    if write.if_match is not None and endpoint.current is not None:
+        # `current` locks what it reads, so nobody changes it between this comparison and the write.
+        conditions.require_match(write.if_match, _encode(await endpoint.current(tx, write.call)))
+    body = _encode(await endpoint.handler(tx, write.call, *write.arguments))
+    headers = (conditions.etag_header(body),) if endpoint.is_single else ()
+    return Response(endpoint.status, body, headers)
+
+
+def _undo_dry_run(tx: Tx, write: Write, response: Response) -> None:
+    """Leave the transaction of a dry run with what would be stored and which events would follow."""
+    if not write.is_dry_run:
+        return
+    events: list[dict[str, Any]] = [
+        {"notificationType": event.type, "resourceType": "CUSTOMER", "resourceId": event.customer.id}
+        for event in tx.events
+    ]
+    raise _Undone(Response(200, _encode({"dryRun": True, "result": msgspec.Raw(response.body), "events": events})))
+
+
+def fingerprint(method: str, segments: tuple[str, ...], query_string: bytes, version: str, body: bytes) -> bytes:
+    """What makes two requests the same one: verb, path, query, version and body."""
+    head = _encode((method, segments, query_string.decode("latin-1"), version))
+    return hashlib.sha256(head + b"\0" + body).digest()
+
+
+def idempotency_key(values: list[bytes] | None) -> str | None:
+    """The key of a request. Raises `Invalid` for one that is not 1 to 255 visible ASCII characters, or for several."""
+    if values is None:
+        return None
+    text = values[0].decode("latin-1").strip()
+    if len(text) > 2 and text[0] == text[-1] == '"':  # noqa: PLR2004 - the two quotes that the IETF's draft allows
+        text = text[1:-1]
+    is_visible = all("!" <= character <= "~" for character in text)
+    if len(values) > 1 or not text or len(text) > _MOST_KEY_CHARACTERS or not is_visible:
+        message = f"An Idempotency-Key is 1 to {_MOST_KEY_CHARACTERS} visible ASCII characters, given once."
+        raise errors.Invalid(message, (errors.Problem("Idempotency-Key", "header", message),))
+    return text

@@ -1,0 +1,57 @@
+"""Writes down what an operation did, in its transaction: the activity, and the event if a customer changed."""
+
+from collections.abc import Callable
+from uuid import UUID
+
+from msgspec import Struct
+from uuid_utils.compat import uuid7
+
+from customary.domain.activity import Activity, Event, EventType, ObjectType, Reference, Verb, differences
+from customary.domain.customer import Customer
+from customary.storage import activity_logs, outbox
+from customary.storage.database import Tx
+
+# Version 7 ids grow with time, also within a millisecond: what is made together keeps its order.
+new_id: Callable[[], UUID] = uuid7
+
+
+async def record(
+    tx: Tx,
+    verb: Verb,
+    thing: Reference,
+    *,
+    before: Struct | None,
+    after: Struct | None,
+    target: Reference | None = None,
+    hidden: frozenset[str] = frozenset(),
+) -> None:
+    """Write down one change with the fields that differ; those named in `hidden` are secrets and left out."""
+    changes = tuple(change for change in differences(before, after) if change.field not in hidden)
+    activity = Activity(
+        id=new_id(), created_at=tx.now, caller=tx.caller, verb=verb, object=thing, target=target, changes=changes
+    )
+    await activity_logs.append(tx, activity)
+
+
+async def record_customer(tx: Tx, verb: Verb, before: Customer | None, after: Customer) -> None:
+    """Write down a change of a customer, and tell the world."""
+    await record(tx, verb, customer_reference(after.id), before=before, after=after)
+    await announce(tx, _EVENTS[verb], after)
+
+
+async def announce(tx: Tx, event_type: EventType, customer: Customer) -> None:
+    """Tell the world of a change of this customer, which must have a version of its own."""
+    await outbox.append(tx, Event(new_id(), event_type, customer, tx.now))
+
+
+def customer_reference(customer_id: UUID) -> Reference:
+    """A customer, as an activity names it."""
+    return Reference(ObjectType.CUSTOMER, customer_id)
+
+
+_EVENTS = {
+    Verb.CREATED: EventType.CUSTOMER_CREATED,
+    Verb.UPDATED: EventType.CUSTOMER_UPDATED,
+    Verb.UNARCHIVED: EventType.CUSTOMER_UPDATED,
+    Verb.ARCHIVED: EventType.CUSTOMER_ARCHIVED,
+}

@@ -1,0 +1,189 @@
+"""The policies themselves: what the service's role sees and can write, whatever the statement says."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+import asyncpg
+import pytest
+from tests.support.bodies import link, newest
+from tests.support.clients import NEWEST, Account
+from tests.support.cluster import Database
+
+from customary.storage.database import Database as Pool
+from customary.storage.schema import SEARCH_PATH
+
+TABLES = ("customers", "contacts", "customer_aliases", "integration_links", "organizations", "organization_members")
+SEARCHES = ("customers_with_legal_name", "customers_with_label", "customers_with_email")
+
+
+@asynccontextmanager
+async def as_service(
+    database: Database, account_id: UUID | None
+) -> AsyncGenerator["asyncpg.Connection[asyncpg.Record]"]:
+    """A connection as the service has it, for this account or for none."""
+    connection = await asyncpg.connect(database.service_url, server_settings={"search_path": SEARCH_PATH})
+    try:
+        if account_id is not None:
+            await connection.fetchval("SELECT set_config('app.account', $1, false)", str(account_id))
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def fill(account: Account) -> str:
+    """Put a row into every table of this account; the customer's id."""
+    parent = await account.client.create(newest(legalName="Parent"))
+    customer = await account.client.create(
+        newest(
+            label="Label",
+            parentId=parent["id"],
+            customerAliases=["alias"],
+            integrationIds=[link(NEWEST, "Xero", "1")],
+        )
+    )
+    return customer["id"]
+
+
+async def counts(connection: "asyncpg.Connection[asyncpg.Record]") -> dict[str, int]:
+    return {table: await connection.fetchval(f"SELECT count(*) FROM {table}") for table in TABLES}  # noqa: S608 - constants
+
+
+async def test_without_a_condition_only_the_own_rows_are_seen(
+    database: Database, account: Account, second_account: Account
+) -> None:
+    await fill(account)
+    await fill(second_account)
+    async with as_service(database, account.id) as connection:
+        own = await counts(connection)
+        assert all(own.values()), own
+        for table in TABLES:
+            accounts = await connection.fetch(f"SELECT DISTINCT account_id FROM {table}")  # noqa: S608 - constants
+            assert [row["account_id"] for row in accounts] == [account.id], table
+        assert [row["id"] for row in await connection.fetch("SELECT id FROM accounts")] == [account.id]
+        assert {row["account_id"] for row in await connection.fetch("SELECT account_id FROM api_keys")} == {account.id}
+
+
+@pytest.mark.parametrize("setting", [None, "", "00000000-0000-0000-0000-000000000000"])
+async def test_without_an_account_nothing_is_seen(database: Database, account: Account, setting: str | None) -> None:
+    await fill(account)
+    async with as_service(database, None) as connection:
+        if setting is not None:
+            await connection.fetchval("SELECT set_config('app.account', $1, false)", setting)
+        assert set((await counts(connection)).values()) == {0}
+        assert await connection.fetchval("SELECT count(*) FROM api_keys") == 0
+        assert await connection.fetchval("SELECT count(*) FROM accounts") == 0
+        for search in SEARCHES:
+            assert await connection.fetch(f"SELECT * FROM {search}('%')") == [], search  # noqa: S608 - constants
+
+
+async def test_the_searches_see_the_own_account_alone(
+    database: Database, account: Account, second_account: Account
+) -> None:
+    own, foreign = await fill(account), await fill(second_account)
+    async with as_service(database, account.id) as connection:
+        for search in SEARCHES:
+            found = {str(row[0]) for row in await connection.fetch(f"SELECT * FROM {search}('%')")}  # noqa: S608 - constants
+            assert own in found, search
+            assert foreign not in found, search
+
+
+async def test_another_accounts_rows_cannot_be_changed(
+    database: Database, account: Account, second_account: Account
+) -> None:
+    foreign = await fill(second_account)
+    before = await second_account.client.customer(foreign)
+    async with as_service(database, account.id) as connection:
+        assert await connection.execute("UPDATE customers SET legal_name = 'stolen'") == "UPDATE 0"
+        assert await connection.execute("UPDATE customers SET label = 'x' WHERE id = $1", UUID(foreign)) == "UPDATE 0"
+        assert await connection.execute("DELETE FROM customer_aliases") == "DELETE 0"
+    assert await second_account.client.customer(foreign) == before
+
+
+async def test_a_row_cannot_be_written_for_or_moved_to_another_account(
+    database: Database, account: Account, second_account: Account
+) -> None:
+    own = UUID(await fill(account))
+    async with as_service(database, account.id) as connection:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError, match="row-level security"):
+            await connection.execute(
+                "INSERT INTO customer_aliases (account_id, id, customer_id, value, created_at)"
+                " VALUES ($1, gen_random_uuid(), $2, 'x', now())",
+                second_account.id,
+                own,
+            )
+        with pytest.raises(asyncpg.InsufficientPrivilegeError, match="row-level security"):
+            await connection.execute("UPDATE customers SET account_id = $1 WHERE id = $2", second_account.id, own)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM customers",
+        "TRUNCATE customers",
+        "DROP TABLE customers",
+        "ALTER TABLE customers DISABLE ROW LEVEL SECURITY",
+        "CREATE TABLE customary.t (n int)",
+        "CREATE TABLE public.t (n int)",
+        "UPDATE api_keys SET scopes = '{read,write}'",
+        "INSERT INTO accounts VALUES (gen_random_uuid(), 'x', now())",
+        "UPDATE installation SET cursor_secret = 'x'",
+        "SET ROLE customary_owner",
+    ],
+)
+async def test_what_the_services_role_may_not_do(database: Database, account: Account, statement: str) -> None:
+    async with as_service(database, account.id) as connection:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.execute(statement)
+
+
+async def test_the_pool_binds_every_connection_to_the_services_role(database: Database, account: Account) -> None:
+    """Also where the URL logs in as the owner, whom no policy binds."""
+    await fill(account)
+    pool = await Pool.open(database.owner_url, pool_size=1)
+    try:
+        async with pool.without_tenant() as connection:
+            assert await connection.fetchval("SELECT current_user") == "customary_service"
+            assert set((await counts(connection)).values()) == {0}
+    finally:
+        await pool.close()
+
+
+async def test_one_connection_serves_accounts_in_turn(
+    database: Database, account: Account, second_account: Account
+) -> None:
+    await fill(account)
+    pool = await Pool.open(database.service_url, pool_size=1)
+    try:
+        for _ in range(2):
+            async with pool.reading(account.id) as reading:
+                assert await reading.connection.fetchval("SELECT count(*) FROM customers") == 2
+            async with pool.reading(second_account.id) as reading:
+                assert await reading.connection.fetchval("SELECT count(*) FROM customers") == 0
+            async with pool.transaction(account.id) as tx:
+                assert await tx.connection.fetchval("SELECT count(*) FROM customers") == 2
+            async with pool.reading(second_account.id) as reading:
+                assert await reading.connection.fetchval("SELECT count(*) FROM customers") == 0
+    finally:
+        await pool.close()
+
+
+async def test_a_connection_without_tenant_sees_nobodys_rows_after_it_served_somebody(
+    database: Database, account: Account
+) -> None:
+    await fill(account)
+    pool = await Pool.open(database.service_url, pool_size=1)
+    try:
+        async with pool.reading(account.id) as reading:
+            assert await reading.connection.fetchval("SELECT count(*) FROM customers") == 2
+        async with pool.without_tenant() as connection:
+            assert set((await counts(connection)).values()) == {0}
+    finally:
+        await pool.close()
+
+
+async def test_the_secret_of_cursors_differs_between_installations(database: Database) -> None:
+    async with as_service(database, None) as connection:
+        secret = await connection.fetchval("SELECT cursor_secret FROM installation")
+    assert len(secret) == 32
+    assert len(set(secret)) > 8
