@@ -160,10 +160,6 @@ async def test_one_connection_serves_accounts_in_turn(
                 assert await reading.connection.fetchval("SELECT count(*) FROM customers") == 2
             async with pool.reading(second_account.id) as reading:
                 assert await reading.connection.fetchval("SELECT count(*) FROM customers") == 0
-            async with pool.transaction(account.id) as tx:
-                assert await tx.connection.fetchval("SELECT count(*) FROM customers") == 2
-            async with pool.reading(second_account.id) as reading:
-                assert await reading.connection.fetchval("SELECT count(*) FROM customers") == 0
     finally:
         await pool.close()
 

@@ -1,6 +1,6 @@
 """Accounts of a test, each with a client that speaks to the application without a network in between."""
 
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 from uuid import UUID
@@ -35,10 +35,10 @@ class Client:
         json: Json = None,
         content: bytes | None = None,
         params: Json = None,
-        headers: dict[str, str] | Iterable[tuple[str, str]] = (),
+        headers: Json = (),
     ) -> httpx.Response:
-        """The answer to this request; without `version` it names none."""
-        all_headers = list(headers.items() if isinstance(headers, dict) else headers)
+        """The answer to this request; without `version` it names none. `headers` is a dict or a list of pairs."""
+        all_headers: Json = list(headers.items() if isinstance(headers, dict) else headers)
         if version is not None:
             all_headers.append(("Sequence-Version", version))
         # A body of None would be sent as no body at all; where a test wants the JSON `null` it gives `content`.

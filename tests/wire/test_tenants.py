@@ -3,7 +3,8 @@
 import httpx
 import pytest
 from tests.support.bodies import newest, of
-from tests.support.clients import NEWEST, VERSIONS, Account, success
+from tests.support.clients import NEWEST, VERSIONS, Account, client_of, refused, started, success
+from tests.support.cluster import Database
 
 MISSING = "0185a142-54ff-7ce5-846a-fc188432da6e"
 
@@ -82,12 +83,18 @@ async def test_another_accounts_labels_are_not_searched(account: Account, second
     assert await second_account.client.names(label="secret") == ["Acme"]
 
 
-async def test_requests_of_two_accounts_one_after_the_other_stay_apart(
-    account: Account, second_account: Account
+async def test_accounts_that_share_one_connection_stay_apart(
+    database: Database, account: Account, second_account: Account
 ) -> None:
-    """They share the connections, which remember whose rows they last showed."""
-    for number in range(6):
-        for each in (account, second_account):
-            await each.client.create(newest(legalName=f"{each.id} {number}"))
-            names = await each.client.names(limit=100)
-            assert names == [f"{each.id} {earlier}" for earlier in range(number, -1, -1)]
+    """It remembers whose rows it showed last, through reads, writes and refusals."""
+    async with (
+        started(database.service_url, pool_size=1) as app,
+        client_of(app, (account.client_id, account.secret)) as first,
+        client_of(app, (second_account.client_id, second_account.secret)) as second,
+    ):
+        for number in range(3):
+            for name, client in (("first", first), ("second", second)):
+                await client.create(newest(legalName=f"{name} {number}"))
+                refused(await client.post("/customers", json=newest(parentId=MISSING)), 400, "validationError")
+                assert await client.names() == [f"{name} {earlier}" for earlier in range(number, -1, -1)]
+            assert await first.names() == [f"first {earlier}" for earlier in range(number, -1, -1)]

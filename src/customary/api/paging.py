@@ -1,7 +1,7 @@
 """Lists on the wire: limits, orders and cursors, the same in every version."""
 
 from datetime import datetime
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -52,13 +52,55 @@ class PaginationBody(Wire):
 
 
 class PageParameters(msgspec.Struct, frozen=True):
-    """What every list takes, as its query gave it."""
+    """What lists take, as a query gave it."""
 
-    limit: int | UnsetType
-    after: str | UnsetType
-    before: str | UnsetType
-    sort_by: str | UnsetType
-    sort_order: str | UnsetType
+    limit: int | UnsetType = UNSET
+    after: str | UnsetType = UNSET
+    before: str | UnsetType = UNSET
+    sort_by: str | UnsetType = UNSET
+    sort_order: str | UnsetType = UNSET
+
+
+class Pager(msgspec.Struct, frozen=True):
+    """Which page of a list is wanted, and how its cursors are written."""
+
+    window: Window
+    cursors: Cursors
+
+    def pagination(self, page: Page[Any]) -> PaginationBody:
+        """Where the pages around this one are."""
+        return PaginationBody(
+            after=or_unset(page.after and self.cursors.write(page.after)),
+            before=or_unset(page.before and self.cursors.write(page.before)),
+            total_result_size=page.total,
+        )
+
+
+def pager(
+    call: Call,
+    list_key: tuple[object, ...],
+    parameters: PageParameters,
+    *,
+    value_type: type[datetime] | type[str] = datetime,
+) -> Pager:
+    """The page of a list that these parameters ask for.
+
+    `list_key` is everything that makes the list what it is: tenant, name, filters and what it is sorted by, whose
+    values are of `value_type`. A cursor of another list is refused. Raises `Invalid`.
+    """
+    is_descending = _is_descending(parameters.sort_order)
+    cursors = Cursors(call.cursor_secret, msgspec.json.encode((*list_key, is_descending)), value_type)
+    after, before = parameters.after, parameters.before
+    if after is not UNSET and before is not UNSET:
+        message = "'after' and 'before' name two directions; give one of them."
+        raise Invalid(message, (Problem("after", "cursor", message), Problem("before", "cursor", message)))
+    window = Window(
+        limit=DEFAULT_LIMIT if parameters.limit is UNSET else parameters.limit,
+        is_descending=is_descending,
+        after=None if after is UNSET else cursors.read("after", after),
+        before=None if before is UNSET else cursors.read("before", before),
+    )
+    return Pager(window, cursors)
 
 
 async def customer_page(
@@ -71,33 +113,11 @@ async def customer_page(
 ) -> tuple[Page[Customer], PaginationBody]:
     """One page of customers and where the others are. Raises `Invalid` for a cursor, order or sort that is none."""
     order = _order(parameters.sort_by, sorts_by_custom_property=sorts_by_custom_property)
-    is_descending = _is_descending(parameters.sort_order)
-    list_key = msgspec.json.encode((reading.account_id, "customers", wanted, order, is_descending))
     value_type = datetime if order in {CustomerOrder.CREATED_AT, CustomerOrder.UPDATED_AT} else str
-    cursors = Cursors(call.cursor_secret, list_key, value_type)
-    page = await customer_pages.fetch(reading, wanted, order, _window(parameters, cursors, is_descending=is_descending))
-    return page, _pagination(page, cursors)
-
-
-def _window(parameters: PageParameters, cursors: Cursors, *, is_descending: bool) -> Window:
-    after, before = parameters.after, parameters.before
-    if after is not UNSET and before is not UNSET:
-        message = "'after' and 'before' name two directions; give one of them."
-        raise Invalid(message, (Problem("after", "cursor", message), Problem("before", "cursor", message)))
-    return Window(
-        limit=DEFAULT_LIMIT if parameters.limit is UNSET else parameters.limit,
-        is_descending=is_descending,
-        after=None if after is UNSET else cursors.read("after", after),
-        before=None if before is UNSET else cursors.read("before", before),
-    )
-
-
-def _pagination(page: Page[Customer], cursors: Cursors) -> PaginationBody:
-    return PaginationBody(
-        after=or_unset(page.after and cursors.write(page.after)),
-        before=or_unset(page.before and cursors.write(page.before)),
-        total_result_size=page.total,
-    )
+    key = (reading.account_id, "customers", wanted, order)
+    asked = pager(call, key, parameters, value_type=value_type)
+    page = await customer_pages.fetch(reading, wanted, order, asked.window)
+    return page, asked.pagination(page)
 
 
 def _is_descending(sort_order: str | UnsetType) -> bool:

@@ -39,6 +39,14 @@ async def record_customer(tx: Tx, verb: Verb, before: Customer | None, after: Cu
     await announce(tx, _EVENTS[verb], after)
 
 
+async def record_part(
+    tx: Tx, verb: Verb, part: Reference, *, before: Struct | None, after: Struct | None, customer: Customer
+) -> None:
+    """Write down a change of something that belongs to a customer, which is `customer` with its new version after it."""
+    await record(tx, verb, part, before=before, after=after, target=customer_reference(customer.id))
+    await announce(tx, EventType.CUSTOMER_UPDATED, customer)
+
+
 async def announce(tx: Tx, event_type: EventType, customer: Customer) -> None:
     """Tell the world of a change of this customer, which must have a version of its own."""
     await outbox.append(tx, Event(new_id(), event_type, customer, tx.now))

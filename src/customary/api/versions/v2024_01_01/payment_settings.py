@@ -1,0 +1,5 @@
+"""Payment settings of customers as 2024-01-01 sees them."""
+
+from customary.api.endpoint import Routes
+
+ROUTES = Routes("Customers")

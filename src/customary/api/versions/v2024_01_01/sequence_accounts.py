@@ -1,0 +1,5 @@
+"""Accounts as 2024-01-01 sees them."""
+
+from customary.api.endpoint import Routes
+
+ROUTES = Routes("Accounts")

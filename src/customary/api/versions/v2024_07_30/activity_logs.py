@@ -1,0 +1,5 @@
+"""The activity log."""
+
+from customary.api.endpoint import Routes
+
+ROUTES = Routes("Activities")

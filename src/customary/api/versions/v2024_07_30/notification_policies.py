@@ -1,0 +1,5 @@
+"""Notification policies as 2024-07-30 sees them."""
+
+from customary.api.endpoint import Routes
+
+ROUTES = Routes("Notification Policies")

