@@ -1,0 +1,130 @@
+"""Entity tags: reading only what changed, and writing only over what was seen."""
+
+import asyncio
+
+import pytest
+from tests.support import bodies
+from tests.support.clients import FIRST, NEWEST, SECOND, VERSIONS, Account, refused, success
+
+WRITERS = 16
+ROUNDS = 625  # ten thousand writes in all
+
+
+async def test_a_tag_stands_for_the_bytes(account: Account) -> None:
+    """Equal answers carry equal tags, a change gives another one, and each version has its own."""
+    created = await account.client.create(bodies.newest())
+    path = f"/customers/{created['id']}"
+    first = await account.client.get(path)
+    again = await account.client.get(path)
+    older = await account.client.get(path, version=SECOND)
+    updated = await account.client.put(path, json=bodies.newest(label="new"))
+    after = await account.client.get(path)
+
+    assert first.headers["etag"] == again.headers["etag"]
+    assert first.headers["etag"] != older.headers["etag"]
+    assert first.headers["etag"] != after.headers["etag"]
+    assert updated.headers["etag"] == after.headers["etag"]
+
+
+async def test_lists_have_no_tag(account: Account) -> None:
+    """Only one thing has a tag."""
+    assert "etag" not in (await account.client.get("/customers")).headers
+
+
+@pytest.mark.parametrize("form", ["{}", "W/{}", '"other", {}', "*"])
+async def test_what_the_caller_has_is_not_sent_again(account: Account, form: str) -> None:
+    """A known tag, weak or strong, alone or among others, is answered by 304 without a body."""
+    created = await account.client.create(bodies.newest())
+    path = f"/customers/{created['id']}"
+    tag = (await account.client.get(path)).headers["etag"]
+    answer = await account.client.get(path, headers={"If-None-Match": form.format(tag)})
+
+    assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", tag)
+
+
+async def test_what_changed_is_sent(account: Account) -> None:
+    """A tag of an earlier state is answered by the present one."""
+    created = await account.client.create(bodies.newest())
+    path = f"/customers/{created['id']}"
+    tag = (await account.client.get(path)).headers["etag"]
+    await account.client.update(created["id"], bodies.newest(label="new"))
+    answer = await account.client.get(path, headers={"If-None-Match": tag})
+
+    assert success(answer)["label"] == "new"
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_a_stale_tag_is_refused_and_nothing_is_stored(account: Account, version: str) -> None:
+    """Who writes over what somebody else changed is told so."""
+    created = await account.client.create(bodies.of(version), version=version)
+    path = f"/customers/{created['id']}"
+    stale = (await account.client.get(path, version=version)).headers["etag"]
+    await account.client.update(created["id"], bodies.of(version, label="theirs"), version=version)
+    answer = await account.client.put(
+        path, json=bodies.of(version, label="mine"), version=version, headers={"If-Match": stale}
+    )
+
+    refused(answer, 412, "preconditionFailed")
+    assert (await account.client.customer(created["id"]))["label"] == "theirs"
+
+
+@pytest.mark.parametrize("form", ["{}", "*", '"other", {}'])
+async def test_the_present_tag_lets_a_write_through(account: Account, form: str) -> None:
+    """The tag of the present state, alone or among others, and the star are matches."""
+    created = await account.client.create(bodies.newest())
+    path = f"/customers/{created['id']}"
+    tag = (await account.client.get(path)).headers["etag"]
+
+    success(await account.client.put(path, json=bodies.newest(label="x"), headers={"If-Match": form.format(tag)}))
+
+
+async def test_a_weak_tag_never_matches_a_write(account: Account) -> None:
+    """RFC 9110 section 13.1.1: If-Match compares strongly."""
+    created = await account.client.create(bodies.newest())
+    path = f"/customers/{created['id']}"
+    tag = (await account.client.get(path)).headers["etag"]
+    answer = await account.client.put(path, json=bodies.newest(label="x"), headers={"If-Match": f"W/{tag}"})
+
+    refused(answer, 412, "preconditionFailed")
+
+
+@pytest.mark.parametrize(
+    ("version", "method", "suffix"),
+    [(FIRST, "DELETE", ""), (SECOND, "PUT", "/archive"), (NEWEST, "POST", "/archive")],
+)
+async def test_archiving_heeds_the_tag_too(account: Account, version: str, method: str, suffix: str) -> None:
+    """A customer that changed since is not archived."""
+    created = await account.client.create(bodies.of(version), version=version)
+    path = f"/customers/{created['id']}"
+    stale = (await account.client.get(path, version=version)).headers["etag"]
+    await account.client.update(created["id"], bodies.of(version, label="new"), version=version)
+    answer = await account.client.request(method, path + suffix, version=version, headers={"If-Match": stale})
+
+    refused(answer, 412, "preconditionFailed")
+    assert "archivedAt" not in await account.client.customer(created["id"])
+
+
+async def test_a_missing_customer_is_missing_whatever_the_tag(account: Account) -> None:
+    """404 comes before 412."""
+    path = "/customers/01a1facc-35ad-7467-ab73-16626f891b76"
+    answer = await account.client.put(path, json=bodies.newest(), headers={"If-Match": '"x"'})
+
+    refused(answer, 404, "notFound")
+
+
+async def test_of_sixteen_writers_exactly_one_wins_each_round(account: Account) -> None:
+    """All hold the present tag; one write is stored, fifteen are told."""
+    created = await account.client.create(bodies.newest())
+    path = f"/customers/{created['id']}"
+    for number in range(ROUNDS):
+        tag = (await account.client.get(path)).headers["etag"]
+        answers = await asyncio.gather(
+            *(
+                account.client.put(path, json=bodies.newest(label=f"{number}-{writer}"), headers={"If-Match": tag})
+                for writer in range(WRITERS)
+            )
+        )
+        won = [answer for answer in answers if answer.status_code == 200]
+
+        assert sorted(answer.status_code for answer in answers) == [200] + [412] * (WRITERS - 1)
+        assert (await account.client.customer(created["id"]))["label"] == won[0].json()["label"]
