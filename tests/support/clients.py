@@ -170,7 +170,15 @@ async def new_key(
     *,
     scopes: frozenset[Scope] = frozenset(Scope),
     pinned_version: str | None = None,
+    requests_per_minute: int | None = 1_000_000,
 ) -> tuple[str, str]:
-    """The client id and the secret of a new key."""
-    key, secret = await create_key(connection, account_id, name="test", scopes=scopes, pinned_version=pinned_version)
+    """The client id and the secret of a new key, which no test is to use up by accident."""
+    key, secret = await create_key(
+        connection,
+        account_id,
+        name="test",
+        scopes=scopes,
+        pinned_version=pinned_version,
+        requests_per_minute=requests_per_minute,
+    )
     return str(key.client_id), secret

@@ -15,8 +15,8 @@ from customary.errors import RateLimited
 from customary.storage.schema import SEARCH_PATH
 
 
-async def limit(database: Database, account: Account, requests_per_minute: int) -> None:
-    """Give the account's key another limit, as an operator does."""
+async def limit(database: Database, requests_per_minute: int | None) -> None:
+    """Give all keys another limit, the default where it is None."""
     connection = await asyncpg.connect(database.owner_url, server_settings={"search_path": SEARCH_PATH})
     try:
         await connection.execute("UPDATE api_keys SET requests_per_minute = $1", requests_per_minute)
@@ -24,8 +24,9 @@ async def limit(database: Database, account: Account, requests_per_minute: int) 
         await connection.close()
 
 
-async def test_every_authenticated_answer_tells_what_is_left(account: Account) -> None:
+async def test_every_authenticated_answer_tells_what_is_left(account: Account, database: Database) -> None:
     """The published limit is the default, and refusals count like answers."""
+    await limit(database, None)
     first = await account.client.get("/customers")
     second = await account.client.get("/customers/nobody")
 
@@ -44,7 +45,7 @@ async def test_a_stranger_is_told_nothing(account: Account) -> None:
 
 async def test_one_request_too_many_is_refused(account: Account, database: Database) -> None:
     """The limit of the key holds to the request, and the refusal says how long to wait."""
-    await limit(database, account, 3)
+    await limit(database, 3)
     answers = [await account.client.get("/customers") for _ in range(4)]
 
     assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
@@ -56,7 +57,7 @@ async def test_one_request_too_many_is_refused(account: Account, database: Datab
 
 async def test_each_key_has_a_limit_of_its_own(account: Account, second_account: Account, database: Database) -> None:
     """What one key used up is nothing to another."""
-    await limit(database, account, 1)
+    await limit(database, 1)
     success(await account.client.get("/customers"))
     refused(await account.client.get("/customers"), 429, "rateLimited")
 
