@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
+import asyncpg
 import msgspec
 import typer
 from rich.console import Console
@@ -79,7 +80,7 @@ def serve(
     """Start the service; with the embedded database unless a database URL is given."""
     settings = _settings(data_dir, database_url, host=host, port=port, workers=workers)
     del no_worker  # nothing runs in the background yet
-    server.run(settings, on_ready=lambda address, first: _greet(settings, address, first))
+    server.run(settings, on_ready=_greet)
 
 
 @app.command()
@@ -128,6 +129,10 @@ def create_key(
     scope: Annotated[
         list[Scope] | None, typer.Option("--scope", help="What it may do; give it twice for both. Without it: both.")
     ] = None,
+    requests_per_minute: Annotated[
+        int | None,
+        typer.Option("--requests-per-minute", min=1, max=1_000_000, help="Its rate limit. Without it: 1500."),
+    ] = None,
     pin: Annotated[
         str | None, typer.Option("--pin", help="The API version of requests that name none. Without it: the newest.")
     ] = None,
@@ -145,7 +150,14 @@ def create_key(
         if found is None:
             message = f"There is no account '{account}'. See: customary accounts list"
             raise SetupError(message)
-        return await account_operations.create_key(owner, found.id, name=name, scopes=scopes, pinned_version=pin)
+        return await account_operations.create_key(
+            owner,
+            found.id,
+            name=name,
+            scopes=scopes,
+            pinned_version=pin,
+            requests_per_minute=requests_per_minute,
+        )
 
     key, secret = _with_owner(data_dir, database_url, make)
     if as_json:
@@ -211,13 +223,15 @@ def print_openapi(
 def doctor(data_dir: DataDir = None, database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
     """Check the database's settings, the schema, the disk and the clock, and say what to do about each finding."""
     settings = _settings(data_dir, database_url)
-    findings = _with_owner(
-        data_dir,
-        database_url,
-        lambda owner: examination.examine(
-            owner, data_dir=_database_place(settings), pool_connections=settings.workers * settings.pool_size
-        ),
-    )
+
+    async def examine(url: str) -> list[Finding]:
+        async with schema.connection(url) as connection:
+            place = _database_place(settings)
+            most = settings.workers * settings.pool_size
+            return await examination.examine(connection, data_dir=place, pool_connections=most)
+
+    with server.owner_url(settings) as url:
+        findings = asyncio.run(examine(url))
     if as_json:
         _print_json(findings)
     else:
@@ -232,14 +246,20 @@ def main() -> None:
         app()
     except (SetupError, Failure) as error:
         typer.echo(f"customary: {error}", err=True)
-        sys.exit(1)
+    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        typer.echo(f"customary: The database refused this: {error.args[0]}.", err=True)
+    except OSError as error:
+        typer.echo(f"customary: This machine refused it: {error.filename or 'network'}: {error.strerror}.", err=True)
+    else:
+        return
+    sys.exit(1)
 
 
 def _settings(data_dir: Path | None, database_url: str | None, **given: str | int | None) -> Settings:
     changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if data_dir is not None:
         changes["data_dir"] = data_dir
-    if database_url is not None:
+    if database_url:
         changes["database_url"] = database_url
     return msgspec.structs.replace(from_environment(), **changes)
 
@@ -247,9 +267,12 @@ def _settings(data_dir: Path | None, database_url: str | None, **given: str | in
 def _with_owner(
     data_dir: Path | None, database_url: str | None, use: Callable[[Connection], Awaitable[Result]]
 ) -> Result:
+    """What `use` answers over a connection of the tables' owner, to a database whose schema fits."""
+
     async def connect(url: str) -> Result:
         await schema.require_current(url)
         async with schema.connection(url) as connection:
+            await schema.require_owner(connection)
             return await use(connection)
 
     settings = _settings(data_dir, database_url)
@@ -267,7 +290,7 @@ def _require_version(version: str) -> None:
         raise SetupError(message)
 
 
-def _greet(settings: Settings, address: str, first: server.FirstKey | None) -> None:
+def _greet(address: str, first: server.FirstKey | None) -> None:
     typer.echo(f"Customary answers at {address}/api; the reference is at {address}/api/docs")
     if first is not None:
         typer.echo("\nThis is the first start: there is an account 'default' with this key.")
@@ -275,8 +298,8 @@ def _greet(settings: Settings, address: str, first: server.FirstKey | None) -> N
         typer.echo(f"  client secret: {first.secret}")
         typer.echo("Keep the secret now: it is not stored and cannot be shown again. Try it:\n")
         typer.echo(f"  curl -u {first.key.client_id}:{first.secret} {address}/api/customers\n")
-    elif settings.database_url is None:
-        typer.echo("For another key: customary keys create --account default")
+    else:
+        typer.echo("For another key: customary keys create --account NAME")
     sys.stdout.flush()
 
 

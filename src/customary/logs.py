@@ -4,11 +4,12 @@ Nothing of a request's body, query, credentials or path parameters is ever hande
 logged with its type and its places in the source, never with its message, which may carry a row's values.
 """
 
+import contextlib
 import logging.config
 import sys
 import traceback
 from collections.abc import MutableMapping
-from typing import Any
+from typing import Any, TextIO, cast
 
 import structlog
 from msgspec import json
@@ -19,12 +20,24 @@ _SHARED = (
 )
 
 
+class _Unbreakable:
+    """Standard error that never fails: a full disk or a reader that is gone costs lines of the log, not requests."""
+
+    def write(self, line: str) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.write(line)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.flush()
+
+
 def configure() -> None:
     """Send the logs of this process to standard error, those of the standard library's loggers in the same form."""
     structlog.configure(
         processors=[*_SHARED, _encode],
         wrapper_class=structlog.make_filtering_bound_logger("info"),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", _Unbreakable())),
         cache_logger_on_first_use=True,
     )
     logging.config.dictConfig(standard_library())
@@ -48,7 +61,10 @@ def _formatter() -> logging.Formatter:
 
 
 def _encode(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
-    event.pop("exc_info", None)  # an exception's message may carry a row's values
+    found = event.pop("exc_info", None)  # an exception's message may carry a row's values
+    error: BaseException | None = sys.exc_info()[1] if found is True else (found or (None, None))[1]
+    if error is not None:
+        event["places"] = places(error)
     return json.encode(event, enc_hook=str).decode()
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import http.client
 import os
 import signal
@@ -56,7 +57,7 @@ def database(settings: Settings) -> Generator[Urls]:
     already. Raises `SetupError`.
     """
     if settings.database_url is not None:
-        asyncio.run(schema.require_current(settings.database_url))
+        asyncio.run(schema.require_service(settings.database_url))
         yield Urls(settings.database_url, settings.database_url)
         return
     with embedded.start(settings.data_dir, holder="server") as cluster:
@@ -68,12 +69,14 @@ def database(settings: Settings) -> Generator[Urls]:
 def owner_url(settings: Settings) -> Generator[str]:
     """The URL of the tables' owner for one command, whether a server runs on the same database or not.
 
-    Raises `SetupError`.
+    An embedded database that was not used yet gets its schema here. Raises `SetupError`.
     """
     if settings.database_url is not None:
         yield settings.database_url
         return
     with embedded.running(settings.data_dir) as addresses:
+        if asyncio.run(schema.current(addresses.owner_url)) is None:
+            asyncio.run(migrate(addresses.owner_url))
         yield addresses.owner_url
 
 
@@ -98,23 +101,27 @@ def run(settings: Settings, *, on_ready: Callable[[str, FirstKey | None], None])
     Raises `SetupError` where it cannot start.
     """
     logs.configure()
+    settings = msgspec.structs.replace(settings, host=_numeric(settings.host))
     address = f"http://{'[' + settings.host + ']' if ':' in settings.host else settings.host}:{settings.port}"
     signal.signal(signal.SIGTERM, _leave)
-    with contextlib.suppress(KeyboardInterrupt):
-        _await_free_port(settings)
-        with database(settings) as urls, _shared_limits() as limits_file:
-            first = asyncio.run(first_key(urls.owner))
-            os.environ[f"{PREFIX}DATABASE_URL"] = urls.service
-            os.environ[f"{PREFIX}POOL_SIZE"] = str(settings.pool_size)
-            os.environ[f"{PREFIX}LIMITS_FILE"] = str(limits_file)
-            threading.Thread(
-                target=_announce, args=(settings, lambda: on_ready(address, first)), name="announce", daemon=True
-            ).start()
-            http_server = _http_server(settings)
-            http_server.serve()
-            if not http_server.interrupt_signal:
-                message = "The processes that answer requests keep failing; the log above says where."
-                raise SetupError(message)
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        _take_port(settings),
+        database(settings) as urls,
+        _shared_limits() as limits_file,
+    ):
+        first = asyncio.run(first_key(urls.owner))
+        os.environ[f"{PREFIX}DATABASE_URL"] = urls.service
+        os.environ[f"{PREFIX}POOL_SIZE"] = str(settings.pool_size)
+        os.environ[f"{PREFIX}LIMITS_FILE"] = str(limits_file)
+        http_server = _http_server(settings)
+        threading.Thread(
+            target=_announce, args=(settings, http_server, lambda: on_ready(address, first)), daemon=True
+        ).start()
+        http_server.serve()
+        if not http_server.interrupt_signal:
+            message = "The processes that answer requests keep failing; the log above says where."
+            raise SetupError(message)
 
 
 def _http_server(settings: Settings) -> MPServer:
@@ -123,7 +130,7 @@ def _http_server(settings: Settings) -> MPServer:
     A worker that dies is replaced instead of ending the server, one that does not stop is killed, and header lines
     are bounded in size and time.
     """
-    return MPServer(
+    made = MPServer(
         "customary.app:create",
         factory=True,
         address=settings.host,
@@ -139,6 +146,12 @@ def _http_server(settings: Settings) -> MPServer:
         workers_kill_timeout=15,
         log_dictconfig=logs.standard_library(),
     )
+    # It takes the end of its terminal for a wish to reload and runs on unseen; only `nohup` shall mean that.
+    ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    made.on_startup(
+        lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.getsignal(signal.SIGTERM))
+    )
+    return made
 
 
 @contextmanager
@@ -155,35 +168,57 @@ def _leave(_signal: int, _frame: object) -> None:
     sys.exit(128 + signal.SIGTERM)
 
 
-def _await_free_port(settings: Settings) -> None:
-    """Wait a moment for an earlier server's port, then refuse one that is taken.
+def _take_port(settings: Settings) -> socket.socket:
+    """Wait a moment for an earlier server's port, then refuse one that is taken. Keep what it returns while serving.
 
-    The HTTP server would share the port with whoever else shares it, and each would answer half of the requests.
+    The HTTP server shares its port among its processes, so it would share it with another server as well, and each
+    would answer half of the requests. The name that is taken here also keeps two starts at one moment apart.
+    Raises `SetupError`.
     """
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     deadline = time.monotonic() + PORT_WAIT_SECONDS
     while True:
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((settings.host, settings.port))
-            except OSError as error:
-                if time.monotonic() > deadline:
-                    message = (
-                        f"The address {settings.host}, port {settings.port}, cannot be used: {error.strerror}."
-                        " Stop what is there, or give another one with --port."
-                    )
-                    raise SetupError(message) from None
-            else:
-                return
+        guard = socket.socket(socket.AF_UNIX)
+        try:
+            if sys.platform == "linux":  # where a name that begins with a zero is no file and goes with its process
+                guard.bind(f"\0customary {settings.host} {settings.port}")
+            _probe(settings)
+        except OSError as error:
+            guard.close()
+            if error.errno != errno.EADDRINUSE or time.monotonic() > deadline:
+                message = (
+                    f"The address {settings.host}, port {settings.port}, cannot be used: {error.strerror}."
+                    " Stop what is there, or give another one with --host or --port."
+                )
+                raise SetupError(message) from None
+        else:
+            return guard
         time.sleep(_POLL_SECONDS)
 
 
-def _announce(settings: Settings, on_ready: Callable[[], None]) -> None:
+def _numeric(host: str) -> str:
+    """The address of this name, IPv4 unless it is an IPv6 address: the HTTP server takes no names."""
+    try:
+        return host if ":" in host else socket.gethostbyname(host)
+    except OSError as error:
+        message = f"The host {host} cannot be listened on: {error.strerror}. Give an address of this machine with --host."
+        raise SetupError(message) from None
+
+
+def _probe(settings: Settings) -> None:
+    """Raise `OSError` unless this address can be listened on now."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((settings.host, settings.port))
+
+
+def _announce(settings: Settings, http_server: MPServer, on_ready: Callable[[], None]) -> None:
+    """Call `on_ready` as soon as the service answers, within a minute."""
     deadline = time.monotonic() + READY_WAIT_SECONDS
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 - compared, not bound
     while time.monotonic() < deadline:
-        if _is_ready(host, settings.port):
+        # A process that is forked while this thread resolves a name could inherit a lock that nobody opens again.
+        if len(http_server.wrks) == settings.workers and _is_ready(host, settings.port):
             on_ready()
             return
         time.sleep(_POLL_SECONDS)

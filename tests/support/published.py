@@ -17,6 +17,18 @@ UNIVERSITIES = SHARED / "data" / "universities.json"
 ADDITIONS = {
     ("2024-07-30", "Customer"): {"updatedAt": "an added response field, which the published rules call compatible"},
     ("2024-07-30", "ListCustomerResponseModel"): {"updatedAt": "the same in lists"},
+    **{
+        ("2024-07-30", name): {"validation": "whether a tax number is well formed, an extension that refuses nothing"}
+        for name in (
+            "CreateTaxRegistrationEndpointProductCreateTaxRegistrationResponseModel",
+            "DeleteTaxRegistrationEndpointProductDeleteTaxRegistrationResponseModel",
+            "GetTaxRegistrationEndpointProductGetTaxRegistrationResponseModel",
+            "GetTaxRegistrationForCustomerCustomerTaxRegistration",
+            "GetTaxRegistrationForMerchantMerchantTaxRegistration",
+            "ListTaxRegistrationEndpointProductListTaxRegistrationResponseModel",
+            "UpdateTaxRegistrationEndpointProductUpdateTaxRegistrationResponseModel",
+        )
+    },
 }
 
 

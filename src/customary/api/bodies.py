@@ -2,13 +2,17 @@
 
 from collections.abc import Iterable
 from typing import Annotated
+from uuid import UUID
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from customary.api.wire import Id, Time, Wire, time_text
+from customary.api.paging import PaginationBody
+from customary.api.wire import Id, Text, Time, Wire, or_unset, time_text
 from customary.domain import contacts as contact_rules
+from customary.domain.aliases import OwnedAlias
 from customary.domain.customer import Alias, Customer, state_problem
-from customary.errors import Problem
+from customary.domain.values import parse_id
+from customary.errors import Forbidden, Invalid, Problem
 
 
 class AliasBody(Wire):
@@ -25,6 +29,31 @@ class AliasesBody(Wire):
     """All aliases of a customer."""
 
     items: list[AliasBody]
+
+
+class CustomerAliasBody(AliasBody):
+    """Another name of a customer, with what has been noted about it."""
+
+    deleted_at: (
+        Annotated[Time, Meta(description="When it was freed; only in the answer that frees it.")] | UnsetType
+    ) = UNSET
+    label: Annotated[str, Meta(description="What kind of name this is.")] | UnsetType = UNSET
+    archived_at: Annotated[Time, Meta(description="Never there: aliases are deleted.")] | UnsetType = UNSET
+
+
+class CustomerAliasList(Wire):
+    """A page of aliases."""
+
+    items: list[CustomerAliasBody]
+    pagination: PaginationBody
+
+
+class AliasLabelRequest(Wire):
+    """What to note about an alias."""
+
+    label: Annotated[Text, Meta(description="What kind of name this is. Without it, none is noted.")] | UnsetType = (
+        UNSET
+    )
 
 
 class FlatContact(Struct, frozen=True):
@@ -48,6 +77,35 @@ def _alias_to_wire(alias: Alias, customer: Customer, account_id: object) -> Alia
         value=alias.value,
         created_at=time_text(alias.created_at),
     )
+
+
+def customer_alias_to_wire(owned: OwnedAlias, account_id: object) -> CustomerAliasBody:
+    """This alias, with its customer."""
+    return CustomerAliasBody(
+        id=str(owned.alias.id),
+        sequence_account_id=str(account_id),
+        customer_id=str(owned.customer_id),
+        value=owned.alias.value,
+        created_at=time_text(owned.alias.created_at),
+        deleted_at=or_unset(owned.deleted_at and time_text(owned.deleted_at)),
+        label=or_unset(owned.alias.label),
+    )
+
+
+def require_own_account(account_id: UUID, sequence_account_id: str) -> None:
+    """Raise `Forbidden` unless a body speaks of the account that its key belongs to."""
+    if parse_id(sequence_account_id) != account_id:
+        message = "This API key belongs to another account than the sequenceAccountId of this request."
+        raise Forbidden(message)
+
+
+def customer_in_body(text: str, key: str = "customerId") -> UUID:
+    """The id of a customer in a body's field. Raises `Invalid` for one that can be nobody's."""
+    customer_id = parse_id(text)
+    if customer_id is None:
+        message = f"There is no customer {text} in this account."
+        raise Invalid(message, (Problem(key, "unknownCustomer", message),))
+    return customer_id
 
 
 def flat_contact(customer: Customer) -> FlatContact:

@@ -25,6 +25,7 @@ class Endpoint(Struct, frozen=True, kw_only=True):
 
     The handler takes the transaction (a bound connection for a GET), the call, and the body or query if there is one.
     `current` takes the first two and answers the thing as a GET would, locked: what If-Match is compared with.
+    `path_values` are the values that a parameter of the path can have, for one that has only some.
     """
 
     method: str
@@ -37,6 +38,7 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     body: type[Wire] | None = None
     query: type[Wire] | None = None
     current: Current = None
+    path_values: dict[str, tuple[str, ...]] = {}
     is_extension: bool = False
 
     @property
@@ -112,10 +114,17 @@ class Routes:
         return self._adder("PATCH", path, answer=answer, summary=summary, body=body, current=current)
 
     def delete(
-        self, path: str, *, answer: type[Wire], summary: str, current: Current = None
+        self,
+        path: str,
+        *,
+        answer: type[Wire],
+        summary: str,
+        current: Current = None,
+        path_values: dict[str, tuple[str, ...]] | None = None,
     ) -> Callable[[Handler], Handler]:
         """Serve DELETE on this path."""
-        return self._adder("DELETE", path, answer=answer, summary=summary, current=current)
+        values = path_values or {}
+        return self._adder("DELETE", path, answer=answer, summary=summary, current=current, path_values=values)
 
     def _adder(
         self,

@@ -38,6 +38,8 @@ REFUSALS: dict[type[errors.Failure], Callable[[Endpoint], bool]] = {
 }
 
 PATH_PARAMETERS = {
+    "recipient": "The URL or e-mail address, percent-encoded like every part of a path; an e-mail in either case.",
+    "type": "The notification type, which must be one that the policy is about.",
     "id": "The object's id. One that is malformed is answered like one that does not exist.",
     "alias": "An alias of the customer, or its id; percent-encoded like every part of a path.",
     "customer": "The customer's id.",
@@ -88,7 +90,13 @@ _EXAMPLES: JsonObject = {
     "value": "crm-20417",
     "Alias.customerId": "01a1facb-92c0-7d14-8a51-2f6ce0b1a7d3",
     "Alias.sequenceAccountId": "01a1fac8-06be-7b35-9c0e-6f1d0f6c4b28",
+    "AliasLabelRequest.label": "CRM id",
+    "AliasRequest.label": "CRM id",
+    "CustomPropertyKeys.items": ["region", "tier"],
     "Customer.sequenceAccountId": "01a1fac8-06be-7b35-9c0e-6f1d0f6c4b28",
+    "CustomerAlias.customerId": "01a1facb-92c0-7d14-8a51-2f6ce0b1a7d3",
+    "CustomerAlias.label": "CRM id",
+    "CustomerAlias.sequenceAccountId": "01a1fac8-06be-7b35-9c0e-6f1d0f6c4b28",
     "Link.id": "cus_Fernhill20417",
     "Link.value": "cus_Fernhill20417",
     "LinkRequest.id": "cus_Fernhill20417",
@@ -99,7 +107,15 @@ _EXAMPLES: JsonObject = {
 }
 _PLAIN_EXAMPLES: JsonObject = {"integer": 1, "boolean": False, "object": {}}
 # Optional fields that would make an example untrue or need another object to exist.
-_NOT_IN_EXAMPLES = {"archivedAt", "before", "parentId", "pushToIntegrations", "state", "LinkRequest.lastSynced"}
+_NOT_IN_EXAMPLES = {
+    "archivedAt",
+    "before",
+    "deletedAt",
+    "parentId",
+    "pushToIntegrations",
+    "state",
+    "LinkRequest.lastSynced",
+}
 
 
 class _Schemas:
@@ -223,7 +239,7 @@ def _operation(endpoint: Endpoint, version: Version, schemas: _Schemas) -> JsonO
         "description": _sentences(inspect.getdoc(endpoint.handler) or ""),
         "operationId": endpoint.operation_id,
         "parameters": [
-            *map(_path_parameter, re.findall(r"\{(\w+)\}", endpoint.path)),
+            *(_path_parameter(name, endpoint) for name in re.findall(r"\{(\w+)\}", endpoint.path)),
             *(_query_parameters(schemas.schema(endpoint.query)) if endpoint.query else ()),
             *_header_parameters(version),
         ],
@@ -242,9 +258,12 @@ def _operation(endpoint: Endpoint, version: Version, schemas: _Schemas) -> JsonO
     return operation
 
 
-def _path_parameter(name: str) -> JsonObject:
+def _path_parameter(name: str, endpoint: Endpoint) -> JsonObject:
     description = PATH_PARAMETERS.get(name, f"Which {name} is meant.")
-    return {"name": name, "in": "path", "description": description, "required": True, "schema": {"type": "string"}}
+    schema: JsonObject = {"type": "string"}
+    if name in endpoint.path_values:
+        schema["enum"] = list(endpoint.path_values[name])
+    return {"name": name, "in": "path", "description": description, "required": True, "schema": schema}
 
 
 def _query_parameters(query: JsonObject) -> Iterable[JsonObject]:

@@ -99,7 +99,7 @@ def _integer(value: object) -> object:
     return int(text) if text.isascii() and text.removeprefix("-").isdigit() and len(text) < 20 else value  # noqa: PLR2004 - the digits of 64 bits
 
 
-def _reader(info: inspect.Type) -> Reader:  # noqa: PLR0911 - one return for each kind of type
+def _reader(info: inspect.Type) -> Reader:  # noqa: C901, PLR0911 - one return for each kind of type
     match info:
         case inspect.Metadata():
             return _checked(_reader(info.type), cast("dict[str, Check]", info.extra or {}))
@@ -119,6 +119,8 @@ def _reader(info: inspect.Type) -> Reader:  # noqa: PLR0911 - one return for eac
             return _boolean
         case inspect.IntType():
             return _sized_integer(info)
+        case inspect.UnionType():
+            return _nullable(info)
         case _:
             message = f"No reader for {info}"
             raise NotImplementedError(message)
@@ -171,6 +173,13 @@ def _struct(info: inspect.StructType) -> Reader:
     return read
 
 
+def _nullable(info: inspect.UnionType) -> Reader:
+    """A reader that takes null too, as None: no body has another kind of union."""
+    (inner,) = (each for each in info.types if not isinstance(each, inspect.NoneType))
+    reader = _reader(inner)
+    return lambda value, key, problems: None if value is None else reader(value, key, problems)
+
+
 def _sized_text(info: inspect.StrType) -> Reader:
     least, most = info.min_length or 0, info.max_length
 
@@ -178,7 +187,8 @@ def _sized_text(info: inspect.StrType) -> Reader:
         if not isinstance(value, str):
             return _note(problems, key, "type", "This must be a string.")
         if len(value) < least:
-            return _note(problems, key, "tooShort", "This must not be empty.")
+            message = "This must not be empty." if least == 1 else f"This must have at least {least} characters."
+            return _note(problems, key, "tooShort", message)
         if most is not None and len(value) > most:
             return _note(problems, key, "tooLong", f"This has {len(value)} characters; at most {most} are allowed.")
         return value

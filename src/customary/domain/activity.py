@@ -36,10 +36,11 @@ class ObjectType(StrEnum):
 
 
 class ActorType(StrEnum):
-    """Who changes things."""
+    """Who changes things. An operator is somebody on the command line, who has no id of their own."""
 
     API_KEY = "API_KEY"
     USER = "USER"
+    OPERATOR = "OPERATOR"
 
 
 class Caller(Struct, frozen=True):

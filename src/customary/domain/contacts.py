@@ -12,7 +12,9 @@ from uuid import UUID
 from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
-from customary.errors import Conflict, Problem
+from customary.errors import Conflict, Invalid, Problem
+
+MAXIMUM_CONTACTS = 100
 
 
 class BillingPreference(StrEnum):
@@ -90,6 +92,67 @@ def rewrite(
         else:
             result.append(_changed(before, write, at=at))
     return tuple(sorted(result, key=lambda contact: (contact.created_at, contact.id)))
+
+
+def create(contacts: tuple[Contact, ...], write: ContactWrite, *, at: datetime, new_id: Callable[[], UUID]) -> Contact:
+    """The contact that this write adds to these. Raises `Invalid` or `Conflict`."""
+    if len(contacts) >= MAXIMUM_CONTACTS:
+        message = f"A customer has at most {MAXIMUM_CONTACTS} contacts. Archive one before you add another."
+        raise Invalid(message, (Problem("", "tooMany", message),))
+    contact = Contact(new_id(), write.name, write.email, write.billing_preference, at, at)
+    _require_primary(place(contacts, contact), "billingPreference")
+    _require_own_email(contacts, contact)
+    return contact
+
+
+def update(contacts: tuple[Contact, ...], contact: Contact, write: ContactWrite, *, at: datetime) -> Contact:
+    """This contact, one of these, after a write; the same object when nothing changes.
+
+    Raises `Invalid`, or `Conflict` for a taken e-mail and for a contact that is archived.
+    """
+    if contact.archived_at is not None:
+        message = f"Contact {contact.id} is archived and cannot be changed."
+        raise Conflict(message)
+    after = _changed(contact, write, at=at)
+    _require_primary(place(contacts, after), "billingPreference")
+    _require_own_email(contacts, after)
+    return after
+
+
+def archive(contacts: tuple[Contact, ...], contact: Contact, *, at: datetime) -> Contact:
+    """This contact, one of these, archived; the same object when it already is.
+
+    Raises `Invalid` where those that are left would receive billing without a PRIMARY among them.
+    """
+    if contact.archived_at is not None:
+        return contact
+    after = replace(contact, archived_at=at, updated_at=at)
+    _require_primary(place(contacts, after), "")
+    return after
+
+
+def place(contacts: tuple[Contact, ...], contact: Contact) -> tuple[Contact, ...]:
+    """These contacts with this one in its place, oldest first; without it once it is archived."""
+    others = [other for other in contacts if other.id != contact.id]
+    kept = [] if contact.archived_at is not None else [contact]
+    return tuple(sorted((*others, *kept), key=lambda each: (each.created_at, each.id)))
+
+
+def _require_primary(contacts: tuple[Contact, ...], key: str) -> None:
+    if receiving_without_primary(contact.billing_preference for contact in contacts):
+        message = "This would leave contacts that receive billing and none of them PRIMARY. Make one PRIMARY first."
+        raise Invalid(message, (Problem(key, "noPrimary", message),))
+
+
+def _require_own_email(contacts: tuple[Contact, ...], contact: Contact) -> None:
+    wanted = email_key(contact.email)
+    holder = next((each for each in contacts if each.id != contact.id and email_key(each.email) == wanted), None)
+    if holder is not None:
+        message = (
+            f"'{holder.email}' is the e-mail of contact {holder.id} of this customer; each contact needs its own"
+            " (upper and lower case count as the same)."
+        )
+        raise Conflict(message, (Problem("email", "duplicate", message),))
 
 
 def _changed(contact: Contact, write: ContactWrite, *, at: datetime) -> Contact:

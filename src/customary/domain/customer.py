@@ -15,11 +15,10 @@ from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
 from customary.domain import contacts as contact_rules
-from customary.domain.contacts import BillingPreference, Contact, ContactWrite, FlatContacts
+from customary.domain.contacts import MAXIMUM_CONTACTS, BillingPreference, Contact, ContactWrite, FlatContacts
 from customary.domain.values import PUBLIC_MAILBOX_PROVIDERS, STATES_BY_COUNTRY, registrable_domain
 from customary.errors import Conflict, Invalid, Problem
 
-MAXIMUM_CONTACTS = 100
 MAXIMUM_ALIASES = 100
 MAXIMUM_LINKS = 50
 MAXIMUM_CUSTOM_PROPERTIES = 50
@@ -80,6 +79,7 @@ class Alias(Struct, frozen=True):
     id: UUID
     value: str
     created_at: datetime
+    label: str | None = None
 
 
 class Link(Struct, frozen=True):
@@ -203,6 +203,11 @@ def archive(customer: Customer, *, at: datetime) -> Customer:
 def touched(customer: Customer, *, at: datetime) -> Customer:
     """This customer with the change that something else brought about counted as one of its own."""
     return replace(customer, updated_at=at, version=customer.version + 1)
+
+
+def with_contacts(customer: Customer, contacts: tuple[Contact, ...], *, at: datetime) -> Customer:
+    """This customer after a change of its contacts, which its domain may come from."""
+    return touched(replace(customer, contacts=contacts, domain=domain_of(customer.url, contacts)), at=at)
 
 
 def require_writable(customer: Customer) -> None:

@@ -7,8 +7,8 @@ from msgspec import UNSET
 from customary.domain import customer as rules
 from customary.domain.activity import Verb
 from customary.domain.customer import Alias, Customer, CustomerWrite
-from customary.domain.values import parse_id
 from customary.errors import Conflict, Invalid, NotFound, Problem
+from customary.operations.aliases import holder_sentence, take
 from customary.operations.recording import new_id, record_customer
 from customary.storage import aliases, customers, organizations
 from customary.storage.database import Tx
@@ -75,32 +75,18 @@ async def _save_aliases(tx: Tx, customer: Customer, write: CustomerWrite, *, hel
         await aliases.delete(tx, gone)
     if not new:
         return
-    stored = await aliases.insert(tx, customer.id, new)
-    # A customer's id is always an alias of it, so another customer's id is taken although no row says so.
-    doubtful = [alias.value for alias in new if alias.value not in stored or parse_id(alias.value) is not None]
-    holders = await aliases.holders(tx, doubtful) if doubtful else {}
-    taken = {value: holder for value, holder in holders.items() if holder.customer_id != customer.id}
+    taken = await take(tx, customer.id, new)
     if taken and write.aliases is not UNSET:
         raise _taken(write.aliases, taken)
 
 
 def _taken(wanted: tuple[str, ...], taken: dict[str, aliases.Holder]) -> Conflict:
     problems = tuple(
-        Problem(f"customerAliases[{position}]", "aliasTaken", _holder_sentence(taken[value]))
+        Problem(f"customerAliases[{position}]", "aliasTaken", holder_sentence(taken[value]))
         for position, value in enumerate(wanted)
         if value in taken
     )
     return Conflict(" ".join(problem.message for problem in problems), problems)
-
-
-def _holder_sentence(holder: aliases.Holder) -> str:
-    named = f"customer {holder.customer_id} ('{holder.legal_name}')"
-    if holder.alias_id is None:
-        return f"'{holder.value}' is the id of {named} and cannot be the alias of another one."
-    return (
-        f"The alias '{holder.value}' belongs to {named}."
-        f" Free it with DELETE /customer-aliases/{holder.alias_id}, then send this request again."
-    )
 
 
 async def _set_parent(tx: Tx, customer_id: UUID, parent_id: UUID) -> None:

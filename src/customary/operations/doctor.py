@@ -24,16 +24,18 @@ _SETTINGS = {
     "server_encoding": ("UTF8", "not every name can be stored; make the database again with ENCODING 'UTF8'"),
     "password_encryption": ("scram-sha-256", "passwords would be stored in a weak form"),
 }
+# Without these two everything works, and less is noticed when something goes wrong.
+_ADVISABLE = frozenset({"data_checksums", "password_encryption"})
 _SYNCHRONOUS = frozenset({"on", "remote_write", "remote_apply"})
 
 SETTINGS = "SELECT name, setting FROM pg_settings WHERE name = ANY ($1::text[])"
-ROLE = """
+ROLE = f"""
 SELECT r.rolsuper OR r.rolbypassrls AS is_unbound,
        EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
                 WHERE c.relowner = r.oid AND n.nspname = $2) AS is_owner,
-       pg_has_role(current_user, r.oid, 'MEMBER') AS is_usable
+       ({schema.MAY_SERVE}) AS is_usable
   FROM pg_roles r WHERE r.rolname = $1
-"""
+"""  # noqa: S608 - a constant
 ROOM = "SELECT current_setting('max_connections')::int AS most, (SELECT count(*) FROM pg_stat_activity) AS used"
 
 
@@ -84,7 +86,8 @@ def _setting(name: str, value: str) -> Finding:
     wanted, otherwise = _SETTINGS[name]
     if value == wanted or (name == "synchronous_commit" and value in _SYNCHRONOUS):
         return Finding(f"setting {name}", Verdict.FINE, value)
-    return Finding(f"setting {name}", Verdict.PROBLEM, value, f"It should be {wanted}: {otherwise}.")
+    verdict = Verdict.WARNING if name in _ADVISABLE else Verdict.PROBLEM
+    return Finding(f"setting {name}", verdict, value, f"It should be {wanted}: {otherwise}.")
 
 
 async def _service_role(connection: Connection) -> Finding:

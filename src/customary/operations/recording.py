@@ -42,7 +42,7 @@ async def record_customer(tx: Tx, verb: Verb, before: Customer | None, after: Cu
 async def record_part(
     tx: Tx, verb: Verb, part: Reference, *, before: Struct | None, after: Struct | None, customer: Customer
 ) -> None:
-    """Write down a change of something that belongs to a customer, which is `customer` with its new version after it."""
+    """Write down a change of something of a customer, which is `customer` afterwards, with a new version."""
     await record(tx, verb, part, before=before, after=after, target=customer_reference(customer.id))
     await announce(tx, EventType.CUSTOMER_UPDATED, customer)
 

@@ -22,7 +22,7 @@ COLUMNS: Final = """
                 ORDER BY k.created_at, k.id)
        FROM contacts k
       WHERE k.account_id = c.account_id AND k.customer_id = c.id AND k.archived_at IS NULL) AS contacts,
-    (SELECT json_agg(json_build_object('id', a.id, 'value', a.value, 'created_at', a.created_at)
+    (SELECT json_agg(json_build_object('id', a.id, 'value', a.value, 'created_at', a.created_at, 'label', a.label)
                 ORDER BY a.created_at, a.id)
        FROM customer_aliases a
       WHERE a.account_id = c.account_id AND a.customer_id = c.id) AS aliases,

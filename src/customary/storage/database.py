@@ -45,6 +45,7 @@ _CONSTRAINTS = {
     "customer_aliases_value_key": "An alias of this request was taken by another customer a moment ago.",
     "contacts_email_key": "Another contact of this customer has the same e-mail address.",
     "organizations_owner_id_key": "This customer got an organisation a moment ago. Try again.",
+    "payment_settings_customer_id_key": "This customer got payment settings a moment ago.",
     "accounts_name_key": "An account with this name exists already.",
 }
 

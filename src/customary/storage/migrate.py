@@ -18,21 +18,27 @@ OLDEST_POSTGRESQL, NEWEST_POSTGRESQL = 15, 18
 
 _CREATE_ROLE = f"""
 DO $$ BEGIN
-    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{SERVICE_ROLE}') THEN
-        CREATE ROLE {SERVICE_ROLE} NOLOGIN NOSUPERUSER NOBYPASSRLS;
-    END IF;
-    IF NOT pg_has_role(current_user, '{SERVICE_ROLE}', 'MEMBER') THEN
-        EXECUTE format('GRANT {SERVICE_ROLE} TO %I', current_user);
-    END IF;
+    CREATE ROLE {SERVICE_ROLE} NOLOGIN NOSUPERUSER NOBYPASSRLS;
+EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;  -- another database of this server made it just now
 END $$
 """
+_HAS_ROLE = f"SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = '{SERVICE_ROLE}')"  # noqa: S608 - a constant
 _CREATE_SCHEMA = f"""
 CREATE SCHEMA IF NOT EXISTS {SCHEMA};
 GRANT USAGE ON SCHEMA {SCHEMA} TO {SERVICE_ROLE};
 CREATE EXTENSION IF NOT EXISTS pg_trgm SCHEMA {SCHEMA};
 """
+# What the administrator has to run for a login that may not do all of this: only what is missing.
+_MISSING = f"""
+SELECT concat_ws(' ',
+    CASE WHEN NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{SERVICE_ROLE}')
+         THEN 'CREATE ROLE {SERVICE_ROLE} NOLOGIN;' END,
+    CASE WHEN NOT ({schema.MAY_SERVE}) THEN ({schema.LET_SERVE}) END,
+    CASE WHEN NOT has_database_privilege(current_database(), 'CREATE')
+         THEN format('GRANT CREATE ON DATABASE %I TO %I;', current_database(), session_user) END)
+"""  # noqa: S608 - constants
 # Two migrations at once would both find the old version: the second waits here and then finds nothing to do.
-_LOCK = text("SELECT pg_advisory_lock(7160561413842166)")
+_LOCK = "SELECT pg_advisory_lock(7160561413842166)"
 
 
 async def migrate(url: str) -> str | None:
@@ -51,8 +57,9 @@ async def migrate(url: str) -> str | None:
     try:
         async with engine.connect() as connection:
             await connection.run_sync(_upgrade)
-    except DBAPIError as error:
-        message = f"The migration failed and was undone: {error.orig}"
+    except (DBAPIError, asyncpg.PostgresError) as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        message = f"The migration failed and was undone: {cause}"
         raise SetupError(message) from error
     finally:
         await engine.dispose()
@@ -74,20 +81,22 @@ async def _prepare(url: str) -> None:
         if not OLDEST_POSTGRESQL <= major <= NEWEST_POSTGRESQL:
             message = f"This is PostgreSQL {major}; Customary runs on {OLDEST_POSTGRESQL} to {NEWEST_POSTGRESQL}."
             raise SetupError(message)
+        await connection.execute(_LOCK)
         try:
-            await connection.execute(_CREATE_ROLE)
+            if not await connection.fetchval(_HAS_ROLE):
+                await connection.execute(_CREATE_ROLE)
+            if not await connection.fetchval(schema.MAY_SERVE):
+                await connection.execute(await connection.fetchval(schema.LET_SERVE))
             await connection.execute(_CREATE_SCHEMA)
-        except asyncpg.InsufficientPrivilegeError as error:
-            message = (
-                f"The role of this database URL may not prepare the database ({error.args[0]})."
-                f" Let an administrator run: CREATE ROLE {SERVICE_ROLE} NOLOGIN; GRANT {SERVICE_ROLE} TO <your role>;"
-                " GRANT CREATE ON DATABASE <your database> TO <your role>; and then migrate again."
-            )
+        except asyncpg.PostgresError as error:
+            missing = await connection.fetchval(_MISSING)
+            advice = f" Let an administrator run: {missing}" if missing else ""
+            message = f"The database cannot be prepared by this login: {error.args[0]}.{advice}"
             raise SetupError(message) from None
 
 
 def _upgrade(connection: Connection) -> None:
-    connection.execute(_LOCK)
+    connection.execute(text(_LOCK))
     connection.commit()
     made = config()
     made.attributes["connection"] = connection

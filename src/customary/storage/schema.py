@@ -1,4 +1,4 @@
-"""The version of the schema that this release needs, and whether a database has it."""
+"""The version of the schema that this release needs, whether a database has it, and what a login may do there."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -17,7 +17,15 @@ SEARCH_PATH = f"{SCHEMA}, public, pg_temp"
 
 CURRENT = f"SELECT version_num FROM {SCHEMA}.alembic_version"  # noqa: S608 - a constant
 IS_MIGRATED = f"SELECT to_regclass('{SCHEMA}.alembic_version') IS NOT NULL"
-_HOW_TO_MIGRATE = "Run: customary migrate --database-url URL"
+# From PostgreSQL 16 on a role can be a member of another and yet not allowed to become it.
+MAY_SERVE = f"""
+SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = '{SERVICE_ROLE}' AND pg_has_role(oid,
+    CASE WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END))
+"""  # noqa: S608 - a constant
+LET_SERVE = f"SELECT format('GRANT {SERVICE_ROLE} TO %I;', session_user)"
+IS_BOUND = f"SELECT row_security_active('{SCHEMA}.accounts')"
+
+_HOW_TO_MIGRATE = "Run, with the same database: customary migrate"
 
 
 @asynccontextmanager
@@ -25,7 +33,13 @@ async def connection(url: str) -> AsyncGenerator[Any]:
     """A connection in the role that this URL logs in as, with our schema first. Raises `SetupError` if unreachable."""
     try:
         opened = await asyncpg.connect(url, timeout=10, server_settings={"search_path": SEARCH_PATH})
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError, ValueError) as error:
+    except ValueError:  # Its message quotes what was taken for a port, which can be a part of the password.
+        message = (
+            "The database URL cannot be read. It must look like postgresql://user:password@host:5432/database,"
+            " with %-codes for the special characters of the password."
+        )
+        raise SetupError(message) from None
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         message = (
             f"The database cannot be reached ({type(error).__name__}: {error})."
             " Check the database URL, and that PostgreSQL runs and lets this role in."
@@ -38,9 +52,15 @@ async def connection(url: str) -> AsyncGenerator[Any]:
 
 
 async def current(url: str) -> str | None:
-    """The schema version of this database; None where it was never migrated. Raises `SetupError` if unreachable."""
+    """The schema version of this database; None where it was never migrated.
+
+    Raises `SetupError` if it is unreachable, or the login may not look.
+    """
     async with connection(url) as opened:
-        return await opened.fetchval(CURRENT) if await opened.fetchval(IS_MIGRATED) else None
+        try:
+            return await opened.fetchval(CURRENT) if await opened.fetchval(IS_MIGRATED) else None
+        except asyncpg.InsufficientPrivilegeError:
+            raise await _not_let_in(opened) from None
 
 
 async def require_current(url: str) -> None:
@@ -55,3 +75,23 @@ async def require_current(url: str) -> None:
     else:
         message = f"The schema is at version {found}, newer than the {HEAD} of this release. Install the newer release."
     raise SetupError(message)
+
+
+async def require_service(url: str) -> None:
+    """Raise `SetupError`, saying what to do, unless the schema fits and this login may work in the service's role."""
+    await require_current(url)
+    async with connection(url) as opened:
+        if not await opened.fetchval(MAY_SERVE):
+            raise await _not_let_in(opened)
+
+
+async def require_owner(opened: Any) -> None:  # noqa: ANN401 - asyncpg's connection
+    """Raise `SetupError` for a login from which the policies hide accounts and keys, so that it does not see none."""
+    if await opened.fetchval(IS_BOUND):
+        message = "This needs the owner of Customary's tables. Use the database URL that was migrated with."
+        raise SetupError(message)
+
+
+async def _not_let_in(opened: Any) -> SetupError:  # noqa: ANN401 - asyncpg's connection
+    statement = await opened.fetchval(LET_SERVE)
+    return SetupError(f"This login may not work as the role {SERVICE_ROLE}. Let an administrator run: {statement}")

@@ -297,7 +297,7 @@ def to_wire(customer: Customer) -> CustomerBody:
     """This customer as this version shows it."""
     return CustomerBody(
         **asdict(to_list_item(customer)),
-        contacts=[_contact_to_wire(contact) for contact in customer.contacts],
+        contacts=[contact_to_wire(contact) for contact in customer.contacts],
         status=customer.status,
     )
 
@@ -332,7 +332,8 @@ def _organization_to_wire(organization: Organization) -> OrganizationBody:
     )
 
 
-def _contact_to_wire(contact: Contact) -> ContactBody:
+def contact_to_wire(contact: Contact) -> ContactBody:
+    """This contact as this version shows it."""
     return ContactBody(
         id=str(contact.id),
         name=contact.name,

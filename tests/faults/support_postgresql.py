@@ -1,0 +1,153 @@
+"""PostgreSQL servers that an operator would have: the ones installed on this machine, and the wheel's."""
+
+import os
+import pwd
+import re
+import secrets
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+import asyncpg
+from msgspec import Struct
+
+from customary.storage import embedded_places
+from customary.storage.embedded_processes import OsUser, spawn
+from tests.faults.support import free_port, until
+
+_MEMORY = Path("/dev/shm")  # noqa: S108 - a place in memory, where only a directory of our own is used
+
+
+def unprivileged() -> OsUser:
+    """Who runs the database: ourselves, or as root somebody else, since PostgreSQL refuses to run as root."""
+    if os.geteuid() != 0:
+        return OsUser(pwd.getpwuid(os.geteuid()).pw_name, os.geteuid(), os.getegid(), switch=False)
+    known = {entry.pw_name: entry for entry in pwd.getpwall()}
+    entry = known.get("postgres") or known["nobody"]
+    return OsUser(entry.pw_name, entry.pw_uid, entry.pw_gid, switch=True)
+
+
+def majors() -> list[int]:
+    """The major versions that can be started here, of those that Customary runs on."""
+    debian = {int(path.parent.name) for path in Path("/usr/lib/postgresql").glob("[0-9]*/bin") if _is_whole(path)}
+    return sorted({major for major in debian if 15 <= major <= 18} | {18})
+
+
+def _is_whole(directory: Path) -> bool:
+    return all((directory / program).exists() for program in ("initdb", "postgres"))
+
+
+def _binaries(major: int, user: OsUser) -> Path:
+    debian = Path(f"/usr/lib/postgresql/{major}/bin")
+    return debian if _is_whole(debian) else embedded_places.binaries(user)
+
+
+class Server(Struct):
+    """One PostgreSQL server on a port of the loopback interface."""
+
+    major: int
+    port: int
+    password: str
+    _command: list[str | Path]
+    _directory: Path
+    _user: OsUser
+    _process: subprocess.Popen[bytes] | None = None
+    _made: int = 0
+
+    def url(self, database: str = "postgres", role: str = "postgres", password: str | None = None) -> str:
+        """The URL of this database for this role; without a password the administrator's."""
+        secret = quote(password or self.password, safe="")
+        return f"postgresql://{role}:{secret}@127.0.0.1:{self.port}/{database}"
+
+    async def run(self, *statements: str, database: str = "postgres") -> object:
+        """What the last of these statements answers to the administrator."""
+        connection = await asyncpg.connect(self.url(database), timeout=10)
+        try:
+            for statement in statements[:-1]:
+                await connection.execute(statement)
+            return await connection.fetchval(statements[-1])
+        finally:
+            await connection.close()
+
+    async def database(self, *attributes: str, owner: bool = True, name: str | None = None) -> tuple[str, str]:
+        """A new database, and a new login role with these attributes: its owner, or one that may only connect.
+
+        Answers the role's URL and its name.
+        """
+        self._made += 1
+        role, database = f"role_{self._made}", name or f"database_{self._made}"
+        await self.run(f"CREATE ROLE {role} LOGIN PASSWORD 'of {role}' {' '.join(attributes)}", "SELECT 1")
+        await self.run(f'CREATE DATABASE "{database}"' + (f" OWNER {role}" if owner else ""), "SELECT 1")
+        return self.url(database, role, f"of {role}"), role
+
+    def start(self) -> None:
+        """Start it and wait until it lets somebody in."""
+        with (self._directory / "log").open("ab") as output:
+            self._process = spawn(
+                self._command,
+                user=self._user,
+                directory=self._directory,
+                death_signal=signal.SIGQUIT,
+                output=output,
+            )
+        until(self._answers)
+
+    def stop(self) -> None:
+        """Stop it as a crash would, which is the fastest way."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGQUIT)
+            self._process.wait(20)
+            self._process = None
+
+    def _answers(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, (self._directory / "log").read_text()
+        ready = self._command[0].parent / "pg_isready" if isinstance(self._command[0], Path) else "pg_isready"
+        asked = subprocess.run([ready, "-h", "127.0.0.1", "-p", str(self.port)], capture_output=True, check=False)
+        return asked.returncode == 0
+
+
+@contextmanager
+def running(major: int) -> Iterator[Server]:
+    """A fresh server of this major version."""
+    user, password = unprivileged(), secrets.token_hex(8)
+    binaries = _binaries(major, user)
+    room = _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > 1024**3
+    with tempfile.TemporaryDirectory(prefix="customary-postgresql-", dir=_MEMORY if room else None) as parent:
+        Path(parent).chmod(0o755)
+        directory = Path(parent) / "server"
+        directory.mkdir(mode=0o700)
+        secret = directory / "password"
+        secret.write_text(password)
+        if user.switch:
+            os.chown(directory, user.uid, user.gid)
+            os.chown(secret, user.uid, user.gid)
+        data, port = directory / "data", free_port()
+        _initdb([binaries / "initdb", "-D", data, "-U", "postgres", f"--pwfile={secret}"], directory, user)
+        settings = ("listen_addresses=127.0.0.1", f"port={port}", "unix_socket_directories=", "max_connections=100")
+        command = [binaries / "postgres", "-D", data, *(part for each in settings for part in ("-c", each))]
+        server = Server(major, port, password, command, directory, user)
+        try:
+            server.start()
+            yield server
+        finally:
+            server.stop()
+
+
+def _initdb(command: list[str | Path], directory: Path, user: OsUser) -> None:
+    options = ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]
+    made = spawn([*command, *options], user=user, directory=directory, death_signal=signal.SIGKILL)
+    output, _ = made.communicate(timeout=60)
+    assert made.returncode == 0, output.decode()
+
+
+def what_to_run(sentence: str) -> str:
+    """The statements that a refusal tells an administrator to run."""
+    found = re.search(r"administrator run:? (.*;)", sentence)
+    assert found, sentence
+    return found.group(1)
