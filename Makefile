@@ -1,7 +1,7 @@
 # Every target does its own set-up; `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check format lock clean
+.PHONY: help serve test conformance check format lock clean
 
 # Given on the command line or in the environment; the scripts say what happens when they are not.
 export PYTHON
@@ -30,6 +30,10 @@ serve: ## Start the service; PORT=, HOST= and DATA_DIR= override, ARGS= adds opt
 test: ## Run every test; ARGS= adds options, as in ARGS='-k archive'
 	@scripts/environment.sh development
 	@.venv/bin/python -m pytest -n $(TEST_WORKERS) $(ARGS)
+
+conformance: ## Examine every published operation and write docs/conformance.md
+	@scripts/environment.sh development
+	@.venv/bin/python -m tests.conformance
 
 check: ## Check lint, format, types and the direction of imports
 	@scripts/environment.sh development

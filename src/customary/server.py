@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from multiprocessing.util import register_after_fork
 from pathlib import Path
 
 import asyncpg
@@ -115,6 +116,7 @@ def run(settings: Settings, *, on_ready: Callable[[str, FirstKey | None], None])
         os.environ[f"{PREFIX}POOL_SIZE"] = str(settings.pool_size)
         os.environ[f"{PREFIX}LIMITS_FILE"] = str(limits_file)
         http_server = _http_server(settings)
+        register_after_fork(http_server, _begin_worker)
         threading.Thread(
             target=_announce, args=(settings, http_server, lambda: on_ready(address, first)), daemon=True
         ).start()
@@ -152,6 +154,17 @@ def _http_server(settings: Settings) -> MPServer:
         lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.getsignal(signal.SIGTERM))
     )
     return made
+
+
+def _begin_worker(_http_server: MPServer) -> None:
+    """The first thing in a worker process, which is told to stop by its parent alone.
+
+    In a session of its own it is spared what a terminal sends to all; and until it has handlers of its own a signal
+    ends it: those that it inherits would lose one, and the parent would wait for it in vain.
+    """
+    os.setsid()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 @contextmanager
@@ -200,7 +213,7 @@ def _numeric(host: str) -> str:
     try:
         return host if ":" in host else socket.gethostbyname(host)
     except OSError as error:
-        message = f"The host {host} cannot be listened on: {error.strerror}. Give an address of this machine with --host."
+        message = f"The host {host} cannot be listened on: {error.strerror}. Give another one with --host."
         raise SetupError(message) from None
 
 

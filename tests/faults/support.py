@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -101,18 +101,22 @@ class Key(Struct, frozen=True):
 class Service:
     """A `customary serve` in a process of its own."""
 
-    def __init__(self, data_dir: Path, port: int, options: tuple[str, ...], given: Mapping[str, str]) -> None:
+    def __init__(
+        self, data_dir: Path, port: int, options: tuple[str, ...], given: Mapping[str, str], log: Path | None = None
+    ) -> None:
         self.data_dir, self.port, self.url = data_dir, port, f"http://127.0.0.1:{port}"
         self._files: list[IO[bytes]] = [
             tempfile.NamedTemporaryFile(dir=data_dir.parent, suffix=suffix, delete=False)  # noqa: SIM115 - closed in close
             for suffix in (".out", ".err")
         ]
+        if log is not None:
+            self._files.append(log.open("ab"))
         self.process = subprocess.Popen(
             [*PROGRAM, "serve", *options],
             env=environment(given),
             stdin=subprocess.DEVNULL,
             stdout=self._files[0],
-            stderr=self._files[1],
+            stderr=self._files[-1],
             start_new_session=True,
         )
         self._seen: set[int] = set()
@@ -160,7 +164,7 @@ class Service:
             return None
 
     @contextmanager
-    def client(self, key: Key | None = None) -> Iterator[httpx.Client]:
+    def client(self, key: Key | None = None) -> Generator[httpx.Client]:
         """A client of the API with this key, by default the one that the first start printed."""
         auth = (key or self.key).auth
         with httpx.Client(base_url=f"{self.url}/api", auth=auth, timeout=15, trust_env=False) as client:
@@ -204,18 +208,22 @@ class Service:
 
 
 def start(
-    data_dir: Path, *options: str, port: int | None = None, given: Mapping[str, str] | None = None
+    data_dir: Path,
+    *options: str,
+    port: int | None = None,
+    given: Mapping[str, str] | None = None,
+    log: Path | None = None,
 ) -> Service:
     """Start the service on a free port; with the embedded database in `data_dir` unless the options name another."""
     port = port or free_port()
     own = () if "--database-url" in options else ("--data-dir", str(data_dir))
-    return Service(data_dir, port, ("--port", str(port), *own, *options), given or {})
+    return Service(data_dir, port, ("--port", str(port), *own, *options), given or {}, log)
 
 
 @contextmanager
 def serving(
     data_dir: Path, *options: str, port: int | None = None, given: Mapping[str, str] | None = None
-) -> Iterator[Service]:
+) -> Generator[Service]:
     """A service that is ready, and ended at the end."""
     service = start(data_dir, *options, port=port, given=given)
     try:
@@ -225,7 +233,7 @@ def serving(
 
 
 @contextmanager
-def new_data_dir() -> Iterator[Path]:
+def new_data_dir() -> Generator[Path]:
     """A data directory that does not exist yet, where the database's user can enter; nothing runs in it afterwards."""
     with tempfile.TemporaryDirectory(prefix="customary-test-") as parent:
         Path(parent).chmod(0o755)
@@ -234,7 +242,7 @@ def new_data_dir() -> Iterator[Path]:
 
 
 @pytest.fixture
-def data_dir() -> Iterator[Path]:
+def data_dir() -> Generator[Path]:
     """A data directory for one test."""
     with new_data_dir() as made:
         yield made

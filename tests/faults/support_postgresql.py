@@ -8,17 +8,19 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
 import asyncpg
 from msgspec import Struct
+from tests.faults.support import free_port, until
 
 from customary.storage import embedded_places
 from customary.storage.embedded_processes import OsUser, spawn
-from tests.faults.support import free_port, until
+from customary.storage.migrate import migrate
+from customary.storage.schema import SERVICE_ROLE
 
 _MEMORY = Path("/dev/shm")  # noqa: S108 - a place in memory, where only a directory of our own is used
 
@@ -83,7 +85,20 @@ class Server(Struct):
         role, database = f"role_{self._made}", name or f"database_{self._made}"
         await self.run(f"CREATE ROLE {role} LOGIN PASSWORD 'of {role}' {' '.join(attributes)}", "SELECT 1")
         await self.run(f'CREATE DATABASE "{database}"' + (f" OWNER {role}" if owner else ""), "SELECT 1")
-        return self.url(database, role, f"of {role}"), role
+        return self.url(quote(database), role, f"of {role}"), role
+
+    async def let_serve(self, role: str) -> None:
+        """Do what an administrator does for an owner without rights."""
+        if not await self.run(f"SELECT count(*) FROM pg_roles WHERE rolname = '{SERVICE_ROLE}'"):  # noqa: S608 - a constant
+            await self.run(f"CREATE ROLE {SERVICE_ROLE} NOLOGIN", "SELECT 1")
+        await self.run(f"GRANT {SERVICE_ROLE} TO {role}", "SELECT 1")
+
+    async def migrated(self) -> str:
+        """The URL of a new database that is ready, for its ordinary owner."""
+        url, role = await self.database()
+        await self.let_serve(role)
+        await migrate(url)
+        return url
 
     def start(self) -> None:
         """Start it and wait until it lets somebody in."""
@@ -107,13 +122,14 @@ class Server(Struct):
     def _answers(self) -> bool:
         assert self._process is not None
         assert self._process.poll() is None, (self._directory / "log").read_text()
-        ready = self._command[0].parent / "pg_isready" if isinstance(self._command[0], Path) else "pg_isready"
-        asked = subprocess.run([ready, "-h", "127.0.0.1", "-p", str(self.port)], capture_output=True, check=False)
-        return asked.returncode == 0
+        # With the port in its fifth line, the file says in its eighth whether the server takes connections.
+        pid_file = self._directory / "data" / "postmaster.pid"
+        lines = pid_file.read_text(encoding="utf-8").splitlines() if pid_file.exists() else []
+        return len(lines) >= 8 and lines[7].strip() == "ready" and lines[0] == str(self._process.pid)
 
 
 @contextmanager
-def running(major: int) -> Iterator[Server]:
+def running(major: int) -> Generator[Server]:
     """A fresh server of this major version."""
     user, password = unprivileged(), secrets.token_hex(8)
     binaries = _binaries(major, user)

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-
 from tests.faults.support import (
     Service,
     customary,
@@ -191,7 +190,10 @@ def test_outside_the_api(service: Service) -> None:
 
 def test_slow_and_broken_requests_disturb_nobody(service: Service) -> None:
     """Bytes that are no HTTP, and a client that goes away in the middle of its body, cost only their connection."""
-    for sent in (b"\x16\x03\x01 hello\r\n\r\n", b"POST /api/customers HTTP/1.1\r\nhost: x\r\ncontent-length: 99\r\n\r\n{"):
+    for sent in (
+        b"\x16\x03\x01 hello\r\n\r\n",
+        b"POST /api/customers HTTP/1.1\r\nhost: x\r\ncontent-length: 99\r\n\r\n{",
+    ):
         with socket.create_connection(("127.0.0.1", service.port), timeout=10) as connection:
             connection.sendall(sent)
     with service.client() as client:

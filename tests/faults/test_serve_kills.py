@@ -5,14 +5,13 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 from msgspec import Struct
-
 from tests.faults.support import Service, data_dir, database_processes, free_port, postmaster, serving, until
 from tests.support import bodies
 
@@ -51,7 +50,7 @@ def names(client: httpx.Client) -> set[str]:
 
 
 @contextmanager
-def creating(service: Service, count: int = 4) -> Iterator[list[Answer]]:
+def creating(service: Service, count: int = 4) -> Generator[list[Answer]]:
     """Clients that create customers one after another, until the block ends; all their answers so far."""
     answers: list[Answer] = []
     ending = threading.Event()

@@ -96,7 +96,9 @@ def _translated(schema: Any) -> Any:  # noqa: ANN401 - any part of a schema
         skipped = {"nullable", "example", "examples", "description", "format", "enum"}
         translated = {key: _translated_part(key, part) for key, part in schema.items() if key not in skipped}
         if "enum" in schema:
-            translated["enum"] = schema["enum"]
+            # A role is published as an object whose enum holds the JSON texts of what it can be.
+            is_object = schema.get("type") == "object"
+            translated["enum"] = [json.loads(text) for text in schema["enum"]] if is_object else schema["enum"]
         if "properties" in schema:
             translated.setdefault("additionalProperties", False)
     return {"anyOf": [translated, {"type": "null"}]} if schema.get("nullable") else translated

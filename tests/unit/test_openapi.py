@@ -14,7 +14,7 @@ import jsonschema
 import pytest
 
 from customary import errors
-from customary.api import openapi, reference
+from customary.api import dialect, openapi, reference
 from customary.api.failures import STATUS
 from customary.api.reading import read_body
 from customary.api.version import Version
@@ -153,11 +153,11 @@ def test_refusals_fit_the_operation() -> None:
         (method, path): set(operation["responses"])
         for method, path, operation in operations(openapi.document(LIVE["2024-07-30"]))
     }
-    always = {"400", "401", "403", "500", "503"}
+    always = {"400", "401", "403", "429", "500", "503"}
     assert found["GET", "/customers"] == {"200"} | always
-    assert found["GET", "/customers/{id}"] == {"200", "404"} | always
-    assert found["POST", "/customers"] == {"201", "409", "413", "415"} | always
-    assert found["POST", "/customers/{id}/archive"] == {"200", "404", "409"} | always
+    assert found["GET", "/customers/{id}"] == {"200", "304", "404"} | always
+    assert found["POST", "/customers"] == {"200", "201", "409", "413", "415", "422"} | always
+    assert found["POST", "/customers/{id}/archive"] == {"200", "404", "409", "412", "422"} | always
 
 
 def test_every_failure_is_described_but_the_one_that_no_operation_can_have() -> None:
@@ -167,13 +167,60 @@ def test_every_failure_is_described_but_the_one_that_no_operation_can_have() -> 
 @VERSIONS
 def test_answers_name_their_headers(version: Version) -> None:
     document = openapi.document(version)
+    always = {"Sequence-Version", "X-Request-Id", "Cache-Control"}
+    rate = {"RateLimit", "RateLimit-Policy"}
     refusals = document["components"]["responses"]
-    assert set(refusals["Unauthorized"]["headers"]) == {"Sequence-Version", "X-Request-Id", "WWW-Authenticate"}
-    assert set(refusals["Unavailable"]["headers"]) == {"Sequence-Version", "X-Request-Id", "Retry-After"}
-    assert set(refusals["NotFound"]["headers"]) == {"Sequence-Version", "X-Request-Id"}
+    assert set(refusals["Unauthorized"]["headers"]) == always | {"WWW-Authenticate"}
+    assert set(refusals["RateLimited"]["headers"]) == always | rate | {"Retry-After"}
+    assert set(refusals["Unavailable"]["headers"]) == always | rate | {"Retry-After"}
+    assert set(refusals["PayloadTooLarge"]["headers"]) == always | rate
+    assert set(refusals["Conflict"]["headers"]) == always | rate | {"Retry-After", "Idempotent-Replayed"}
     for endpoint in version.endpoints:
         success = document["paths"][endpoint.path][endpoint.method.lower()]["responses"][str(endpoint.status)]
-        assert set(success["headers"]) == {"Sequence-Version", "X-Request-Id"}
+        tag = {"ETag"} if endpoint.is_single else set[str]()
+        replayed = set[str]() if endpoint.is_read else {"Idempotent-Replayed"}
+        assert set(success["headers"]) == always | rate | tag | replayed
+
+
+def test_requests_name_their_headers() -> None:
+    document = openapi.document(LIVE["2024-07-30"])
+    found = {
+        (method, path): {each["name"] for each in operation["parameters"] if each["in"] == "header"}
+        for method, path, operation in operations(document)
+    }
+    always = {"Authorization", "Sequence-Version", "X-Request-Id"}
+    assert found["GET", "/customers"] == always
+    assert found["GET", "/customers/{id}"] == always | {"If-None-Match"}
+    assert found["POST", "/customers"] == always | {"Idempotency-Key"}
+    assert found["PUT", "/customers/{id}"] == always | {"Idempotency-Key", "If-Match"}
+
+
+@VERSIONS
+def test_a_link_leads_from_what_was_made_to_what_can_be_done_with_it(version: Version) -> None:
+    document = openapi.document(version)
+    by_id = {operation["operationId"]: operation for _, _, operation in operations(document)}
+    for _, path, operation in operations(document):
+        for answer in operation["responses"].values():
+            for link in answer.get("links", {}).values():
+                target = by_id[link["operationId"]]
+                wanted = {each["name"] for each in target["parameters"] if each["in"] == "path"}
+                assert set(link["parameters"]) == wanted, (path, link)
+    links = document["paths"]["/customers"]["post"]["responses"]["201"]["links"]
+    archive = "postCustomersByIdArchive" if version.date == "2024-07-30" else "putCustomersByIdArchive"
+    assert {"getCustomersById", "putCustomersById", archive, "getCustomersByIdAliases"} <= links.keys()
+    answered = "customer/id" if version.date == "2024-01-01" else "id"
+    assert links["getCustomersById"]["parameters"] == {"id": f"$response.body#/{answered}"}
+    assert links["getCustomersByAliasByAlias"]["parameters"] == {"alias": f"$response.body#/{answered}"}
+    listed = document["paths"]["/customers"]["get"]["responses"]["200"]["links"]
+    assert listed["getCustomersById"]["parameters"] == {"id": "$response.body#/items/0/id"}
+
+
+def test_a_link_hands_on_the_parameters_of_its_own_path() -> None:
+    made = openapi.document(LIVE["2024-07-30"])["paths"]["/customers/{customer}/contacts"]["post"]["responses"]["201"]
+    assert made["links"]["putCustomersByCustomerContactsById"]["parameters"] == {
+        "customer": "$request.path.customer",
+        "id": "$response.body#/id",
+    }
 
 
 def test_an_extension_stands_under_its_own_tag() -> None:
@@ -188,13 +235,13 @@ def test_an_extension_stands_under_its_own_tag() -> None:
 
 
 def test_two_types_of_one_name_are_told_apart_by_their_modules() -> None:
-    names = openapi._component_names({"a.customers.LinkBody": {}, "a.tax_links.LinkBody": {}, "Page": {}})
+    names = dialect.component_names({"a.customers.LinkBody": {}, "a.tax_links.LinkBody": {}, "Page": {}})
     assert names == {"a.customers.LinkBody": "CustomersLink", "a.tax_links.LinkBody": "TaxLinksLink", "Page": "Page"}
 
 
 def test_two_components_never_share_a_name() -> None:
     with pytest.raises(ValueError, match="Two components would be called Link"):
-        openapi._component_names({"Link": {}, "LinkBody": {}})
+        dialect.component_names({"Link": {}, "LinkBody": {}})
 
 
 @pytest.mark.parametrize(
@@ -210,6 +257,10 @@ def test_two_components_never_share_a_name() -> None:
             {"description": "A thing.", "allOf": [{"$ref": "#/components/schemas/Thing"}]},
         ),
         ({"const": "one"}, {"enum": ["one"], "type": "string"}),
+        (
+            {"anyOf": [{"enum": ["one"]}, {"type": "null"}]},
+            {"type": "string", "nullable": True, "enum": ["one", None]},
+        ),
         ({"examples": ["one", "two"], "type": "string"}, {"example": "one", "type": "string"}),
         ({"type": "object", "required": []}, {"type": "object"}),
         # A field may be called what elsewhere is a keyword.
@@ -220,7 +271,7 @@ def test_two_components_never_share_a_name() -> None:
     ],
 )
 def test_json_schema_is_translated(schema: dict[str, Any], translated: dict[str, Any]) -> None:
-    assert openapi._translated(schema, {"Thing": "Thing"}) == translated
+    assert dialect.translated(schema, {"Thing": "Thing"}) == translated
 
 
 @VERSIONS

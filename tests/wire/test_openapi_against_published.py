@@ -28,6 +28,12 @@ PATHS = [
     "/customers/{id}/archive",
     "/customers/{id}/aliases",
     "/customers/by-alias/{alias}",
+    "/customers/{customer}/contacts",
+    "/customers/{customer}/contacts/{id}",
+    "/customers/{customer}/contacts/{id}/archive",
+    "/customer-aliases",
+    "/customer-aliases/{id}",
+    "/customer-custom-property-keys",
     "/tax-registrations",
     "/tax-registrations/{id}",
     "/tax-registrations/for-merchant/{id}",
@@ -36,6 +42,18 @@ PATHS = [
     "/customer-settings/{id}",
     "/payments/settings/customers",
     "/payments/settings/customers/{id}",
+    "/sequence-accounts",
+    "/sequence-accounts/{id}",
+    "/users",
+    "/users/{id}",
+    "/notifications/policies",
+    "/notifications/policies/{id}",
+    "/notifications/policies/{id}/notification-types",
+    "/notifications/policies/{id}/notification-types/{type}",
+    "/notifications/policies/{id}/recipients",
+    "/notifications/policies/{id}/recipients/{recipient}",
+    "/activity-logs",
+    "/activity-logs/{id}",
 ]
 
 # What is only ours, as an expression over whole facts, and why a client of the published API is not disturbed by it.
@@ -47,15 +65,30 @@ ADDITIONS = {
     "here a client can know of them before it sends.",
     r"GET /customers = 200 pagination\.totalResultSize: minimum": "A count is not negative.",
     r"GET /customers = 200 pagination\.totalResultSize: required": "It is always there, which the rules promise.",
+    r"GET /customer-aliases = 200 pagination\.totalResultSize: (minimum|required)": "As for customers.",
     r"GET /tax-registrations.* = 200 pagination\.totalResultSize: (minimum|required)": "As for customers.",
     r"GET /tax-registrations/for-\w+/\{id\} \? (limit|after|before): (required|type)": "The published answer has "
     "cursors; without parameters to send them back in, nobody could turn the page.",
     r".*/tax-registrations.* = 20[01] (items\[\]\.)?validation: .*": "An added field of the newest version: "
     "whether the number is well formed, which is never a reason to refuse it.",
+    r"GET /(sequence-accounts|users|notifications/policies|activity-logs) = 200 pagination\.totalResultSize: "
+    r"(minimum|required)": "As for customers.",
+    r".* /users(/\{id\})? = 200 (items\[\]\.)?roles\[\]\.(roleName|permissions).*": "What a role is made of, which the "
+    "published document has only as texts inside an enum.",
+    r"GET /activity-logs.* = 200 .*activityLogItems\[\]\.metadata(\[\](\.field)?)?: (required|type)": "What an entry "
+    "of the metadata is, which was published as anything; the list is always there.",
+    r"GET /activity-logs.* = 200 (items\[\]\.)?traceId: required": "It is always there.",
     r".* = 20[01] (items\[\]\.)?updatedAt: .*": "An added field of the newest version, for programs that synchronise.",
     r".* = 20[01] (\w+(\[\])?\.)*address\.(line1|town|postcode): (minLength|maxLength|pattern)": "What was "
     "stored has passed the limits of requests.",
     r".* = 20[01] (\w+(\[\])?\.)*address\.line2: maxLength": "As above.",
+}
+
+# What was published and is knowingly not said by us, as an expression over whole facts, and why.
+OMISSIONS = {
+    r".* /users(/\{id\})? = 200 (items\[\]\.)?roles\[\]: enum": "The published enum holds the JSON texts of the roles, "
+    "which no object can be equal to; what they say is tested where roles are.",
+    r"GET /notifications/policies = 404": "A list is there even when nothing is in it.",
 }
 
 METHODS = {"get", "put", "post", "patch", "delete"}
@@ -153,7 +186,19 @@ def published(date: str) -> dict[str, Any]:
 @pytest.mark.parametrize("date", LIVE)
 def test_everything_published_is_served_as_published(date: str) -> None:
     contradictions, _ = differences(published(date), document(LIVE[date]), PATHS)
-    assert not contradictions, "\n".join(contradictions)
+    unknown = [each for each in contradictions if not any(_is_omission(pattern, each) for pattern in OMISSIONS)]
+    assert not unknown, "\n".join(unknown)
+
+
+@needs_contract
+def test_the_list_of_omissions_is_not_longer_than_needed() -> None:
+    found = [each for date in LIVE for each in differences(published(date), document(LIVE[date]), PATHS)[0]]
+    unused = [pattern for pattern in OMISSIONS if not any(_is_omission(pattern, each) for each in found)]
+    assert not unused, "\n".join(unused)
+
+
+def _is_omission(pattern: str, contradiction: str) -> bool:
+    return re.fullmatch(rf"{pattern} is published as .*, ours is 'missing'", contradiction) is not None
 
 
 @needs_contract

@@ -103,6 +103,19 @@ async def test_of_two_customers_that_adopt_each_other_at_once_one_is_refused(acc
         assert sorted(answer.status_code for answer in answers) == [200, 400]
 
 
+async def test_two_families_that_join_each_other_at_once_make_no_circle(account: Account) -> None:
+    """The two writes touch different customers, so only a lock on the whole account's families tells them apart."""
+    for number in range(5):
+        first, second = await make(account.client, f"a{number}"), await make(account.client, f"b{number}")
+        below_first = await make(account.client, f"c{number}", first)
+        below_second = await make(account.client, f"d{number}", second)
+        answers = await asyncio.gather(
+            adopt(account.client, f"a{number}", first, below_second),
+            adopt(account.client, f"b{number}", second, below_first),
+        )
+        assert sorted(answer.status_code for answer in answers) == [200, 400]
+
+
 @pytest.mark.parametrize("parent", [MISSING, "x", ""])
 async def test_an_unknown_parent_is_refused_by_name_and_nothing_is_stored(account: Account, parent: str) -> None:
     response = await account.client.post("/customers", json=newest(parentId=parent))

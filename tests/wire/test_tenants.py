@@ -10,8 +10,8 @@ MISSING = "0185a142-54ff-7ce5-846a-fc188432da6e"
 
 
 def visible(response: httpx.Response) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:
-    """All of an answer but its request id."""
-    headers = [(name, value) for name, value in response.headers.raw if name.lower() != b"x-request-id"]
+    """All of an answer but its request id and how many requests the key has left."""
+    headers = [each for each in response.headers.raw if each[0].lower() not in {b"x-request-id", b"ratelimit"}]
     return response.status_code, response.content, headers
 
 

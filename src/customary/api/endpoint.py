@@ -9,7 +9,16 @@ from customary.api.wire import Wire
 from customary.domain.account import Scope
 
 Current: TypeAlias = Callable[..., Awaitable[Wire]] | None
-Handler = TypeVar("Handler", bound=Callable[..., Awaitable[Wire]])
+
+
+class Outcome(Struct, frozen=True):
+    """An answer with its own status, where one endpoint has two ways to succeed."""
+
+    status: int
+    body: Wire
+
+
+Handler = TypeVar("Handler", bound=Callable[..., Awaitable[Wire | Outcome]])
 
 
 class Call(Struct, frozen=True):
@@ -24,17 +33,20 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     """One verb on one path.
 
     The handler takes the transaction (a bound connection for a GET), the call, and the body or query if there is one.
+    A PATCH takes a merge patch (RFC 7396): `body` describes it, and the handler takes the JSON value as it is.
+    `other_status` is what an `Outcome` may have instead of `status`.
     `current` takes the first two and answers the thing as a GET would, locked: what If-Match is compared with.
     `path_values` are the values that a parameter of the path can have, for one that has only some.
     """
 
     method: str
     path: str
-    handler: Callable[..., Awaitable[Wire]]
+    handler: Callable[..., Awaitable[Wire | Outcome]]
     summary: str
     tag: str
     answer: type[Wire]
     status: int = 200
+    other_status: int | None = None
     body: type[Wire] | None = None
     query: type[Wire] | None = None
     current: Current = None
@@ -55,6 +67,11 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     def is_read(self) -> bool:
         """Whether this only looks, and so needs no transaction."""
         return self.method == "GET"
+
+    @property
+    def is_merge_patch(self) -> bool:
+        """Whether the body is a merge patch, which only a handler can judge: it has to see what is patched."""
+        return self.method == "PATCH"
 
     @property
     def operation_id(self) -> str:
@@ -102,10 +119,12 @@ class Routes:
         summary: str,
         body: type[Wire] | None = None,
         status: int = 200,
+        other_status: int | None = None,
         current: Current = None,
     ) -> Callable[[Handler], Handler]:
         """Serve PUT on this path."""
-        return self._adder("PUT", path, answer=answer, summary=summary, body=body, status=status, current=current)
+        rest: dict[str, Any] = {"body": body, "other_status": other_status, "current": current}
+        return self._adder("PUT", path, answer=answer, summary=summary, status=status, **rest)
 
     def patch(
         self, path: str, *, answer: type[Wire], summary: str, body: type[Wire] | None = None, current: Current = None

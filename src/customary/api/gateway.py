@@ -118,10 +118,11 @@ async def _write(
     idempotency_key = writes.idempotency_key(request.headers.get(b"idempotency-key"))
     version = exchange.version.date
     is_dry_run = exchange.version.has_extensions and reading.flag(parameters, "dryRun")
-    raw = b"" if endpoint.body is None else await guard.read_body(request)
-    arguments: tuple[object, ...] = ()
+    raw, arguments = b"", tuple[object, ...]()
     if endpoint.body is not None:
-        arguments = (reading.read_body(endpoint.body, guard.parse_json(raw)),)
+        raw = await guard.read_body(request, guard.MERGE_PATCH_TYPES if endpoint.is_merge_patch else guard.JSON_TYPES)
+        value = guard.parse_json(raw)
+        arguments = (value if endpoint.is_merge_patch else reading.read_body(endpoint.body, value),)
     return writes.Write(
         account_id=key.account_id,
         caller=Caller(ActorType.API_KEY, key.client_id, "API", version, exchange.request_id),

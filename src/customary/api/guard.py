@@ -15,13 +15,19 @@ from customary.errors import Invalid, PayloadTooLarge, Problem, UnsupportedMedia
 MAXIMUM_BODY_BYTES = 1024 * 1024
 MAXIMUM_DEPTH = 64
 
+JSON_TYPES = (b"application/json",)
+MERGE_PATCH_TYPES = (*JSON_TYPES, b"application/merge-patch+json")
+
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _decode = msgspec.json.Decoder().decode
 
 
-async def read_body(request: Request) -> bytes:
-    """The bytes of a body that says it is JSON. Raises `UnsupportedMediaType` or `PayloadTooLarge`."""
-    _require_json(request)
+async def read_body(request: Request, media_types: tuple[bytes, ...] = JSON_TYPES) -> bytes:
+    """The bytes of a body that says it is JSON of one of these types.
+
+    Raises `UnsupportedMediaType` or `PayloadTooLarge`.
+    """
+    _require_json(request, media_types)
     return await _read_chunks(request)
 
 
@@ -44,14 +50,15 @@ def parse_json(body: bytes) -> object:
     return value
 
 
-def _require_json(request: Request) -> None:
+def _require_json(request: Request, media_types: tuple[bytes, ...]) -> None:
     if request.header(b"content-encoding") not in {None, b"identity"}:
         message = "Compressed request bodies are not read. Send the body as it is, without Content-Encoding."
         raise UnsupportedMediaType(message)
     media_type, _, parameters = (request.header(b"content-type") or b"").partition(b";")
     charset = parameters.strip().lower().replace(b'"', b"")
-    if media_type.strip().lower() != b"application/json" or charset not in {b"", b"charset=utf-8"}:
-        message = "The body must be JSON in UTF-8: send it with the header Content-Type: application/json."
+    if media_type.strip().lower() not in media_types or charset not in {b"", b"charset=utf-8"}:
+        named = " or ".join(each.decode() for each in media_types)
+        message = f"The body must be JSON in UTF-8: send it with the header Content-Type: {named}."
         raise UnsupportedMediaType(message)
 
 

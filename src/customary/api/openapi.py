@@ -1,19 +1,23 @@
 """The OpenAPI documents: each version described from the endpoints that it serves and the types that they read.
 
-The dialect is 3.0.3, which client generators read best; msgspec writes JSON Schema 2020-12, so it is translated here.
+The dialect is 3.0.3, which client generators read best.
 """
 
 import inspect
 import re
 from collections.abc import Callable, Iterable
 from functools import cache
+from http import HTTPStatus
 from typing import Any, TypeAlias
 
 import msgspec
 
 from customary import errors
+from customary.api import dry_runs, headers, links
+from customary.api.dialect import REF, component_names, sentences, translated
 from customary.api.endpoint import Endpoint
 from customary.api.failures import STATUS, ErrorEnvelope
+from customary.api.guard import JSON_TYPES, MERGE_PATCH_TYPES
 from customary.api.version import Version
 from customary.api.wire import Wire
 
@@ -21,7 +25,6 @@ JsonObject: TypeAlias = dict[str, Any]
 
 EXTENSIONS_TAG = "Extensions"
 _JSON = "application/json"
-_REF = "#/components/schemas/"
 
 # Which operations can be refused in which way. A failure that is not here has no operation of its own to answer.
 REFUSALS: dict[type[errors.Failure], Callable[[Endpoint], bool]] = {
@@ -31,8 +34,11 @@ REFUSALS: dict[type[errors.Failure], Callable[[Endpoint], bool]] = {
     errors.Forbidden: lambda _: True,
     errors.NotFound: lambda endpoint: "{" in endpoint.path,
     errors.Conflict: lambda endpoint: not endpoint.is_read,
+    errors.PreconditionFailed: lambda endpoint: endpoint.current is not None,
     errors.PayloadTooLarge: lambda endpoint: endpoint.body is not None,
     errors.UnsupportedMediaType: lambda endpoint: endpoint.body is not None,
+    errors.IdempotencyMismatch: lambda endpoint: not endpoint.is_read,
+    errors.RateLimited: lambda _: True,
     errors.Internal: lambda _: True,
     errors.Unavailable: lambda _: True,
 }
@@ -50,18 +56,6 @@ _INFO = (
     " field without a value is absent. Unknown fields in a request are ignored. A request that is refused is answered"
     " with an error that names every failing field at once, and nothing is stored."
 )
-
-_HEADERS: JsonObject = {
-    "Sequence-Version": {"description": "The version that answered.", "schema": {"type": "string"}},
-    "X-Request-Id": {
-        "description": "The request's id, as the log has it: the caller's own if that is fit, else a new one.",
-        "schema": {"type": "string"},
-    },
-    "WWW-Authenticate": {"description": "That Basic credentials are wanted.", "schema": {"type": "string"}},
-    "Retry-After": {"description": "After how many seconds to try again.", "schema": {"type": "integer"}},
-}
-_HEADERS_OF_ALL = ("Sequence-Version", "X-Request-Id")
-_HEADERS_OF_STATUS = {401: "WWW-Authenticate", 503: "Retry-After"}
 
 # What examples say, by field, or by component and field where a name means several things.
 _EXAMPLES: JsonObject = {
@@ -102,6 +96,8 @@ _EXAMPLES: JsonObject = {
     "LinkRequest.id": "cus_Fernhill20417",
     "LinkRequest.value": "cus_Fernhill20417",
     "NamedCustomer.name": "Fernhill Instruments Ltd",
+    "Policy.name": "Changes for the warehouse",
+    "PolicyRequest.name": "Changes for the warehouse",
     "Organization.id": "01a1facd-5e77-7a02-b3d9-90c4a8f1e6b5",
     "Organization.members": [{"id": "01a1face-71d4-7c4b-a9f2-3b8e5d07c916", "name": "Fernhill Optics Ltd"}],
 }
@@ -118,19 +114,32 @@ _NOT_IN_EXAMPLES = {
 }
 
 
+# How a query writes what is not one value: `name=a,b` and `name[key]=value`.
+_PARAMETER_STYLES: JsonObject = {
+    "array": {"style": "form", "explode": False},
+    "object": {"style": "deepObject", "explode": True},
+}
+
+
+_NOT_MODIFIED: JsonObject = {
+    "description": "What the request's If-None-Match names is still what there is.",
+    "headers": headers.of_refusal(HTTPStatus.NOT_MODIFIED),
+}
+
+
 class _Schemas:
     """The components of one document: the schemas of all types that its endpoints read and answer."""
 
     def __init__(self, types: Iterable[type[Wire]]) -> None:
         ordered = tuple(dict.fromkeys(types))
         references, raw = msgspec.json.schema_components(ordered, ref_template="{name}")
-        names = _component_names(raw)
-        self.components = {names[key]: _translated(schema, names) for key, schema in raw.items()}
+        names = component_names(raw)
+        self.components = {names[key]: translated(schema, names) for key, schema in raw.items()}
         self._names = {each: names[reference["$ref"]] for each, reference in zip(ordered, references, strict=True)}
 
     def reference(self, of: type[Wire]) -> JsonObject:
         """Where this type's schema is."""
-        return {"$ref": _REF + self._names[of]}
+        return {"$ref": REF + self._names[of]}
 
     def schema(self, of: type[Wire]) -> JsonObject:
         """This type's schema."""
@@ -148,7 +157,7 @@ class _Schemas:
     def _example(self, schema: JsonObject) -> Any:  # noqa: ANN401 - an example is any JSON value
         schema = schema["allOf"][0] if "allOf" in schema else schema
         if "$ref" in schema:
-            name = schema["$ref"].removeprefix(_REF)
+            name = schema["$ref"].removeprefix(REF)
             target = self.components[name]
             return self._object_example(name, target) if "properties" in target else self._example(target)
         match schema:
@@ -197,7 +206,7 @@ def document(version: Version) -> JsonObject:
         "components": {
             "schemas": dict(sorted(schemas.components.items())),
             "responses": refusals,
-            "headers": _HEADERS,
+            "headers": headers.COMPONENTS,
             "securitySchemes": {
                 "basic": {
                     "type": "http",
@@ -236,26 +245,40 @@ def _operation(endpoint: Endpoint, version: Version, schemas: _Schemas) -> JsonO
     operation: JsonObject = {
         "tags": [_tag(endpoint)],
         "summary": endpoint.summary,
-        "description": _sentences(inspect.getdoc(endpoint.handler) or ""),
+        "description": sentences(inspect.getdoc(endpoint.handler) or ""),
         "operationId": endpoint.operation_id,
         "parameters": [
             *(_path_parameter(name, endpoint) for name in re.findall(r"\{(\w+)\}", endpoint.path)),
             *(_query_parameters(schemas.schema(endpoint.query)) if endpoint.query else ()),
-            *_header_parameters(version),
+            *headers.parameters(endpoint, version),
         ],
     }
     if endpoint.body is not None:
-        operation["requestBody"] = {"required": True, "content": schemas.content(endpoint.body)}
-    statuses = sorted({STATUS[kind] for kind, applies in REFUSALS.items() if applies(endpoint)})
-    operation["responses"] = {
-        str(endpoint.status): {
-            "description": schemas.schema(endpoint.answer).get("description", "The answer."),
-            "headers": _headers(endpoint.status),
-            "content": schemas.content(endpoint.answer),
-        },
-        **{str(status): {"$ref": f"#/components/responses/{_response_name(status)}"} for status in statuses},
-    }
+        content = schemas.content(endpoint.body)
+        types = MERGE_PATCH_TYPES if endpoint.is_merge_patch else JSON_TYPES
+        operation["requestBody"] = {"required": True, "content": {each.decode(): content[_JSON] for each in types}}
+    if version.has_extensions and not endpoint.is_read:
+        operation["parameters"].append(dry_runs.PARAMETER)
+    operation["responses"] = _responses(endpoint, version, schemas)
     return operation
+
+
+def _responses(endpoint: Endpoint, version: Version, schemas: _Schemas) -> JsonObject:
+    content, description = schemas.content(endpoint.answer), schemas.schema(endpoint.answer).get("description")
+    own: JsonObject = {"description": description or "The answer.", "headers": headers.of_success(endpoint), "content": content}
+    found_links = links.of(endpoint, version)
+    if found_links:
+        own["links"] = found_links
+    statuses = (endpoint.status, *([endpoint.other_status] if endpoint.other_status else ()))
+    responses: JsonObject = {str(status): {**own} for status in statuses}
+    if version.has_extensions and not endpoint.is_read:
+        dry_runs.added_to(responses, content[_JSON], own["headers"])
+    if endpoint.is_read and endpoint.is_single:
+        responses[str(HTTPStatus.NOT_MODIFIED)] = _NOT_MODIFIED
+    refusals = sorted({STATUS[kind] for kind, applies in REFUSALS.items() if applies(endpoint)})
+    return responses | {
+        str(status): {"$ref": f"#/components/responses/{_response_name(status)}"} for status in refusals
+    }
 
 
 def _path_parameter(name: str, endpoint: Endpoint) -> JsonObject:
@@ -271,26 +294,8 @@ def _query_parameters(query: JsonObject) -> Iterable[JsonObject]:
         schema = dict(field)
         description = schema.pop("description", "")
         is_required = name in query.get("required", ())
-        yield {"name": name, "in": "query", "description": description, "required": is_required, "schema": schema}
-
-
-def _header_parameters(version: Version) -> tuple[JsonObject, JsonObject]:
-    return (
-        {
-            "name": "Authorization",
-            "in": "header",
-            "description": "`Basic` and the base64 of an API key's client id and secret, joined by a colon.",
-            "required": True,
-            "schema": {"type": "string"},
-        },
-        {
-            "name": "Sequence-Version",
-            "in": "header",
-            "description": "The version to speak. Without it: the one that the API key is pinned to, else the newest.",
-            "required": False,
-            "schema": {"type": "string", "enum": [version.date]},
-        },
-    )
+        parameter = {"name": name, "in": "query", "description": description, "required": is_required}
+        yield {**parameter, **_PARAMETER_STYLES.get(str(schema.get("type")), {}), "schema": schema}
 
 
 # --- Refusals ---
@@ -308,80 +313,13 @@ def _response_name(status: int) -> str:
 
 
 def _refusal(status: int, kinds: list[type[errors.Failure]], schemas: _Schemas) -> JsonObject:
-    meanings = (f"`{kind.type}`: {_sentences(inspect.getdoc(kind) or '')}" for kind in kinds)
+    meanings = (f"`{kind.type}`: {sentences(inspect.getdoc(kind) or '')}" for kind in kinds)
     content = {"schema": schemas.reference(ErrorEnvelope), "example": _refusal_example(kinds[0])}
-    return {"description": " ".join(meanings), "headers": _headers(status), "content": {_JSON: content}}
+    return {"description": " ".join(meanings), "headers": headers.of_refusal(status), "content": {_JSON: content}}
 
 
 def _refusal_example(kind: type[errors.Failure]) -> JsonObject:
     if kind is not errors.Invalid:
-        return {"error": {"type": kind.type, "message": _sentences(inspect.getdoc(kind) or "")}}
+        return {"error": {"type": kind.type, "message": sentences(inspect.getdoc(kind) or "")}}
     detail: JsonObject = {"code": "required", "message": "This field is required.", "key": "address.town", "errors": []}
     return {"error": {"type": kind.type, "message": "The request is not valid: address.town.", "errors": [detail]}}
-
-
-def _headers(status: int) -> JsonObject:
-    names = [*_HEADERS_OF_ALL, *([_HEADERS_OF_STATUS[status]] if status in _HEADERS_OF_STATUS else [])]
-    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
-
-
-# --- Schemas ---
-
-
-def _component_names(raw: JsonObject) -> dict[str, str]:
-    """The public name of each type. Two types of one name come with their modules, which then tell them apart."""
-    names: dict[str, str] = {}
-    for key in raw:
-        *modules, name = key.split(".")
-        public = (modules[-1].title().replace("_", "") if modules else "") + name.removesuffix("Body")
-        if public in names.values():
-            message = f"Two components would be called {public}; rename {key}."
-            raise ValueError(message)
-        names[key] = public
-    return names
-
-
-def _translated(schema: JsonObject, names: dict[str, str]) -> JsonObject:
-    """This schema in the dialect of OpenAPI 3.0: no title, one example, nullable instead of a null type."""
-    translated: JsonObject = {}
-    for keyword, value in schema.items():
-        match keyword:
-            case "title" | "propertyNames":
-                pass
-            case "$ref":
-                translated["$ref"] = _REF + names[value]
-            case "description":
-                translated["description"] = _sentences(value)
-            case "examples":
-                translated["example"] = value[0]
-            case "const":
-                translated["enum"] = [value]
-            case "properties":
-                translated["properties"] = {name: _translated(field, names) for name, field in value.items()}
-            case "anyOf" | "allOf" | "oneOf":
-                translated[keyword] = [_translated(each, names) for each in value]
-            case "items" | "additionalProperties" if not isinstance(value, bool):
-                translated[keyword] = _translated(value, names)
-            case _:
-                translated[keyword] = value
-    return _mended(translated)
-
-
-def _mended(schema: JsonObject) -> JsonObject:
-    if "enum" in schema and all(isinstance(value, str) for value in schema["enum"]):
-        schema.setdefault("type", "string")
-    if not schema.get("required", True):
-        del schema["required"]
-    null = {"type": "null"}
-    if null in schema.get("anyOf", ()):
-        choices = [choice for choice in schema.pop("anyOf") if choice != null]
-        schema |= {"nullable": True} | (choices[0] if len(choices) == 1 else {"anyOf": choices})
-    if "$ref" in schema and len(schema) > 1:
-        # What stands beside a reference is ignored in this dialect.
-        schema = {**schema, "allOf": [{"$ref": schema["$ref"]}]}
-        del schema["$ref"]
-    return schema
-
-
-def _sentences(text: str) -> str:
-    return " ".join(text.split())

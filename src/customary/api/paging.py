@@ -1,5 +1,6 @@
 """Lists on the wire: limits, orders and cursors, the same in every version."""
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Annotated, Any, TypeAlias
 
@@ -8,9 +9,17 @@ from msgspec import UNSET, Meta, UnsetType
 
 from customary.api.cursors import Cursors
 from customary.api.endpoint import Call
-from customary.api.wire import Filter, Wire, or_unset
+from customary.api.wire import Filter, Wire, or_unset, rule
 from customary.domain.customer import Customer
-from customary.domain.page import CustomerFilter, CustomerOrder, CustomProperty, Page, Window
+from customary.domain.page import (
+    CustomerFilter,
+    CustomerOrder,
+    CustomerPart,
+    CustomProperty,
+    Page,
+    Relevance,
+    Window,
+)
 from customary.errors import Invalid, Problem
 from customary.storage import customer_pages
 from customary.storage.database import Reading
@@ -28,13 +37,57 @@ Cursor: TypeAlias = Annotated[
         " Leave it out for the first page."
     ),
 ]
+
+
+def _refuse_order(text: str) -> None:
+    if text.upper() not in {"ASC", "DESC"}:
+        message = f"'{text}' is not a sort order. Use ASC or DESC."
+        raise ValueError(message)
+
+
+def _refuse_sort(text: str) -> None:
+    if text not in set(CustomerOrder):
+        message = f"'{text}' is nothing that customers can be sorted by. Use {', '.join(CustomerOrder)}."
+        raise ValueError(message)
+
+
+def _refuse_sort_or_property(text: str) -> None:
+    if not text.startswith(_PROPERTY_PREFIX) or text == _PROPERTY_PREFIX:
+        _refuse_sort(text)
+
+
 SortBy: TypeAlias = Annotated[
-    str, Meta(description="What to sort by: createdAt (the default), updatedAt, legalName or label.")
+    str,
+    Meta(
+        description="What to sort by: createdAt (the default), updatedAt, legalName or label.",
+        extra=rule("enum", _refuse_sort),
+    ),
 ]
-LegalNameFilter: TypeAlias = Annotated[Filter, Meta(description="Only customers with this text in their legal name.")]
-EmailFilter: TypeAlias = Annotated[Filter, Meta(description="Only customers with this text in a contact's e-mail.")]
-LabelFilter: TypeAlias = Annotated[Filter, Meta(description="Only customers with this text in their label.")]
-AliasFilter: TypeAlias = Annotated[Filter, Meta(description="Only the customer with exactly this alias.")]
+SortByOrProperty: TypeAlias = Annotated[
+    str,
+    Meta(
+        description="createdAt (the default), updatedAt, legalName, label or customProperties.<key>.",
+        extra=rule("enum", _refuse_sort_or_property),
+    ),
+]
+SortOrder: TypeAlias = Annotated[
+    str,
+    Meta(
+        description="ASC or DESC, which is the default.",
+        extra_json_schema={"enum": ["ASC", "DESC"]},
+        extra=rule("enum", _refuse_order),
+    ),
+]
+# Nothing that is searched is longer, but a name may be; what is typed to find it need not be.
+_ShortFilter: TypeAlias = Annotated[Filter, Meta(max_length=255)]
+LegalNameFilter: TypeAlias = Annotated[
+    _ShortFilter, Meta(description="Only customers with this text in their legal name.")
+]
+EmailFilter: TypeAlias = Annotated[
+    _ShortFilter, Meta(description="Only customers with this text in a contact's e-mail.")
+]
+LabelFilter: TypeAlias = Annotated[_ShortFilter, Meta(description="Only customers with this text in their label.")]
+AliasFilter: TypeAlias = Annotated[_ShortFilter, Meta(description="Only the customer with exactly this alias.")]
 IncludeArchived: TypeAlias = Annotated[
     bool, Meta(description="Whether archived ones are listed too. Without it: false.")
 ]
@@ -109,33 +162,36 @@ async def customer_page(
     wanted: CustomerFilter,
     parameters: PageParameters,
     *,
-    sorts_by_custom_property: bool = False,
+    parts: Collection[CustomerPart] = tuple(CustomerPart),
 ) -> tuple[Page[Customer], PaginationBody]:
-    """One page of customers and where the others are. Raises `Invalid` for a cursor, order or sort that is none."""
-    order = _order(parameters.sort_by, sorts_by_custom_property=sorts_by_custom_property)
+    """One page of customers with these parts, and where the others are.
+
+    What `q` finds comes with the best first, whatever the sort order, unless something else is sorted by. Raises
+    `Invalid` for a cursor that is none, or not of this list.
+    """
+    order = _order(parameters.sort_by)
+    if wanted.q is not None and parameters.sort_by is UNSET:
+        order, parameters = Relevance(), msgspec.structs.replace(parameters, sort_order="ASC")
     value_type = datetime if order in {CustomerOrder.CREATED_AT, CustomerOrder.UPDATED_AT} else str
     key = (reading.account_id, "customers", wanted, order)
     asked = pager(call, key, parameters, value_type=value_type)
-    page = await customer_pages.fetch(reading, wanted, order, asked.window)
+    page = await customer_pages.fetch(reading, wanted, order, asked.window, parts)
     return page, asked.pagination(page)
 
 
 def _is_descending(sort_order: str | UnsetType) -> bool:
-    if sort_order is UNSET or sort_order.upper() == "DESC":
+    if sort_order is UNSET:
         return True
-    if sort_order.upper() == "ASC":
-        return False
-    message = f"'{sort_order}' is not a sort order. Use ASC or DESC."
-    raise Invalid(message, (Problem("sortOrder", "enum", message),))
+    try:
+        _refuse_order(sort_order)
+    except ValueError as error:
+        raise Invalid(str(error), (Problem("sortOrder", "enum", str(error)),)) from None
+    return sort_order.upper() == "DESC"
 
 
-def _order(sort_by: str | UnsetType, *, sorts_by_custom_property: bool) -> CustomerOrder | CustomProperty:
+def _order(sort_by: str | UnsetType) -> CustomerOrder | CustomProperty:
     if sort_by is UNSET:
         return CustomerOrder.CREATED_AT
-    if sort_by in set(CustomerOrder):
-        return CustomerOrder(sort_by)
-    if sorts_by_custom_property and sort_by.startswith(_PROPERTY_PREFIX) and sort_by != _PROPERTY_PREFIX:
+    if sort_by.startswith(_PROPERTY_PREFIX):
         return CustomProperty(sort_by.removeprefix(_PROPERTY_PREFIX))
-    known = ", ".join(CustomerOrder) + (" or customProperties.<key>" if sorts_by_custom_property else "")
-    message = f"'{sort_by}' is nothing that customers can be sorted by. Use {known}."
-    raise Invalid(message, (Problem("sortBy", "enum", message),))
+    return CustomerOrder(sort_by)

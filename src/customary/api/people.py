@@ -35,11 +35,11 @@ class SequenceAccountBody(Wire):
     id: Id
     created_at: Time
     sequence_organisation_id: Id
-    company_name: str
-    company_number: Annotated[str, Meta(description="Empty until somebody enters one.")]
+    company_name: Annotated[str, Meta(description="The account's own name at first.", examples=["Fernhill Ltd"])]
+    company_number: Annotated[str, Meta(description="Empty until somebody enters one.", examples=["09284417"])]
     country: Country
     send_customer_notifications: bool
-    alert_email_addresses: list[str]
+    alert_email_addresses: list[Annotated[str, Meta(examples=["alerts@example.com"])]]
 
 
 class SequenceAccountsBody(Wire):
@@ -55,7 +55,7 @@ class UserFields(Wire):
     id: Id
     email: str
     sequence_account_ids: list[Id]
-    state: Annotated[str, Meta(description="active, or deleted in the answer to deleting.")]
+    state: Annotated[str, Meta(description="active, or deleted in the answer to deleting.", examples=["active"])]
 
 
 def page_of(reading: Reading, call: Call, name: str, query: PageQuery) -> Pager:

@@ -24,6 +24,8 @@ class _Bad:
 _BAD = _Bad()
 
 Reader: TypeAlias = Callable[[object, str, list[Problem]], Any]
+Parameters: TypeAlias = dict[str, list[str]]
+ParameterReader: TypeAlias = Callable[[Parameters, str, list[Problem]], Any]
 
 
 def read_body(body: type[Body], value: object) -> Body:
@@ -38,23 +40,20 @@ def read_body(body: type[Body], value: object) -> Body:
     return result
 
 
-def read_query(query: type[Body], parameters: dict[str, list[str]]) -> Body:
+def read_query(query: type[Body], parameters: Parameters) -> Body:
     """The query in these parameters, unknown ones left out. Raises `Invalid` with a problem for every failing one."""
     problems: list[Problem] = []
     found: dict[str, Any] = {}
     for name, (field, reader) in _query_readers(query).items():
-        given = parameters.get(name)
-        if given is None:
-            continue
-        if len(given) > 1:
-            _note(problems, name, "repeated", "This parameter must be given at most once.")
-        found[field] = reader(given[0], name, problems)
+        value = reader(parameters, name, problems)
+        if value is not UNSET:
+            found[field] = value
     if problems:
         raise _invalid(problems)
     return query(**found)
 
 
-def flag(parameters: dict[str, list[str]], name: str) -> bool:
+def flag(parameters: Parameters, name: str) -> bool:
     """Whether this parameter is set to true. Raises `Invalid` for anything but true or false, given once."""
     given = parameters.get(name, ["false"])
     if len(given) > 1 or given[0] not in _BOOLEANS:
@@ -73,11 +72,46 @@ def _body_reader(body: type[Wire]) -> Reader:
 
 
 @cache
-def _query_readers(query: type[Wire]) -> dict[str, tuple[str, Reader]]:
+def _query_readers(query: type[Wire]) -> dict[str, tuple[str, ParameterReader]]:
     """For each parameter of a query its field and its reader."""
     info = inspect.type_info(query)
     assert isinstance(info, inspect.StructType)  # noqa: S101 - a Wire is a Struct
-    return {field.encode_name: (field.name, _text_reader(field.type)) for field in info.fields}
+    return {field.encode_name: (field.name, _parameter(field.type)) for field in info.fields}
+
+
+def _parameter(info: inspect.Type) -> ParameterReader:
+    """A reader of a parameter, UNSET where it is not given: one value, or as many as its name has keys."""
+    inner = info.type if isinstance(info, inspect.Metadata) else info
+    if isinstance(inner, inspect.DictType):
+        return _members(_mapping(inner, "{}[{}]"))
+    reader = _text_reader(info)
+
+    def read(parameters: Parameters, name: str, problems: list[Problem]) -> object:
+        return reader(_once(parameters, name, problems), name, problems) if name in parameters else UNSET
+
+    return read
+
+
+def _members(reader: Reader) -> ParameterReader:
+    """A reader of all parameters `name[key]=value` of one name as one object."""
+
+    def read(parameters: Parameters, name: str, problems: list[Problem]) -> object:
+        found: dict[str, str] = {}
+        for parameter in parameters:
+            if parameter.startswith(f"{name}[") and parameter.endswith("]"):
+                found[parameter[len(name) + 1 : -1]] = _once(parameters, parameter, problems)
+            elif parameter == name or parameter.startswith(f"{name}["):
+                _note(problems, parameter, "type", f"Write this parameter as {name}[key]=value.")
+        return reader(found, name, problems) if found else UNSET
+
+    return read
+
+
+def _once(parameters: Parameters, name: str, problems: list[Problem]) -> str:
+    given = parameters[name]
+    if len(given) > 1:
+        _note(problems, name, "repeated", "This parameter must be given at most once.")
+    return given[0]
 
 
 def _text_reader(info: inspect.Type) -> Reader:
@@ -88,6 +122,8 @@ def _text_reader(info: inspect.Type) -> Reader:
         return lambda value, key, problems: reader(_integer(value), key, problems)
     if isinstance(inner, inspect.BoolType):
         return lambda value, key, problems: reader(_BOOLEANS.get(str(value), value), key, problems)
+    if isinstance(inner, inspect.ListType):
+        return lambda value, key, problems: reader(str(value).split(","), key, problems)
     return reader
 
 
@@ -228,7 +264,7 @@ def _list(info: inspect.ListType | inspect.VarTupleType) -> Reader:
     return read
 
 
-def _mapping(info: inspect.DictType) -> Reader:
+def _mapping(info: inspect.DictType, path_form: str = "{}.{}") -> Reader:
     read_key, read_value, most = _reader(info.key_type), _reader(info.value_type), info.max_length
 
     def read(value: object, key: str, problems: list[Problem]) -> object:
@@ -240,7 +276,7 @@ def _mapping(info: inspect.DictType) -> Reader:
         before = len(problems)
         items: dict[str, Any] = {}
         for name, item in members.items():
-            path = f"{key}.{name}"
+            path = path_form.format(key, name)
             read_key(name, path, problems)
             items[name] = read_value(item, path, problems)
         return _BAD if len(problems) > before else items

@@ -196,9 +196,9 @@ class _Described:
             parameters=tuple(self._parameters(operation)),
             body=self.fields(body["schema"]) if body else (),
             answer=Answer(status, answer["description"]),
-            answer_fields=self.fields(_content(answer)["schema"]),
+            answer_fields=self.fields(_own(_content(answer)["schema"])),
             answer_example=_json(_content(answer)["example"]),
-            refusals=tuple(self._refusal(status, refusal["$ref"]) for status, refusal in refusals),
+            refusals=tuple(self._refusal(status, refusal["$ref"]) for status, refusal in refusals if "$ref" in refusal),
             curl=_curl(method, path, self._date, body["example"] if body else None),
         )
 
@@ -215,6 +215,11 @@ class _Described:
 
 def _content(message: JsonObject) -> JsonObject:
     return message["content"]["application/json"]
+
+
+def _own(answer: JsonObject) -> JsonObject:
+    """What an operation answers when it is not a dry run."""
+    return answer.get("anyOf", [answer])[0]
 
 
 def _limits(schema: JsonObject) -> Iterable[str]:

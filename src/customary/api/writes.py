@@ -13,7 +13,7 @@ import msgspec
 
 from customary import errors
 from customary.api import conditions, failures
-from customary.api.endpoint import Call, Endpoint
+from customary.api.endpoint import Call, Endpoint, Outcome
 from customary.api.http import Response
 from customary.domain.activity import Caller
 from customary.storage import idempotency
@@ -21,7 +21,7 @@ from customary.storage.database import LOCK_TIMEOUT_SECONDS, Database, Tx
 
 _ATTEMPTS = 4
 _LONGEST_PAUSE_SECONDS = 0.05
-_MOST_KEY_CHARACTERS = 255
+MOST_KEY_CHARACTERS = 255
 # The answers under an idempotency key that a retry must not get again: they say nothing of what was asked for.
 _NOT_KEPT = (errors.Unauthorized, errors.Forbidden, errors.RateLimited, errors.Unavailable, errors.Internal)
 REPLAYED = (b"idempotent-replayed", b"true")
@@ -102,9 +102,11 @@ async def _handle(tx: Tx, write: Write) -> Response:
     if write.if_match is not None and endpoint.current is not None:
         # `current` locks what it reads, so nobody changes it between this comparison and the write.
         conditions.require_match(write.if_match, _encode(await endpoint.current(tx, write.call)))
-    body = _encode(await endpoint.handler(tx, write.call, *write.arguments))
+    answer = await endpoint.handler(tx, write.call, *write.arguments)
+    status, thing = (answer.status, answer.body) if isinstance(answer, Outcome) else (endpoint.status, answer)
+    body = _encode(thing)
     headers = (conditions.etag_header(body),) if endpoint.is_single else ()
-    return Response(endpoint.status, body, headers)
+    return Response(status, body, headers)
 
 
 def _undo_dry_run(tx: Tx, write: Write, response: Response) -> None:
@@ -132,7 +134,7 @@ def idempotency_key(values: list[bytes] | None) -> str | None:
     if len(text) > 2 and text[0] == text[-1] == '"':  # noqa: PLR2004 - the two quotes that the IETF's draft allows
         text = text[1:-1]
     is_visible = all("!" <= character <= "~" for character in text)
-    if len(values) > 1 or not text or len(text) > _MOST_KEY_CHARACTERS or not is_visible:
-        message = f"An Idempotency-Key is 1 to {_MOST_KEY_CHARACTERS} visible ASCII characters, given once."
+    if len(values) > 1 or not text or len(text) > MOST_KEY_CHARACTERS or not is_visible:
+        message = f"An Idempotency-Key is 1 to {MOST_KEY_CHARACTERS} visible ASCII characters, given once."
         raise errors.Invalid(message, (errors.Problem("Idempotency-Key", "header", message),))
     return text

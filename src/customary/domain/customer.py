@@ -152,7 +152,7 @@ class CustomerWrite(Struct, frozen=True, kw_only=True):
 
     legal_name: str
     address: Address
-    contacts: tuple[ContactWrite, ...] | FlatContacts
+    contacts: tuple[ContactWrite, ...] | FlatContacts | UnsetType
     tax_status: TaxStatus = TaxStatus.TAXED
     status: Status | UnsetType = UNSET
     url: str | None = None
@@ -200,6 +200,13 @@ def archive(customer: Customer, *, at: datetime) -> Customer:
     return touched(replace(customer, archived_at=at), at=at)
 
 
+def unarchive(customer: Customer, *, at: datetime) -> Customer:
+    """This customer in use again; the same object when it is."""
+    if customer.archived_at is None:
+        return customer
+    return touched(replace(customer, archived_at=None), at=at)
+
+
 def touched(customer: Customer, *, at: datetime) -> Customer:
     """This customer with the change that something else brought about counted as one of its own."""
     return replace(customer, updated_at=at, version=customer.version + 1)
@@ -217,10 +224,20 @@ def require_writable(customer: Customer) -> None:
         raise Conflict(message)
 
 
+def with_alias(write: CustomerWrite, alias: str) -> CustomerWrite:
+    """This write with one alias more, the last of those that it asks for. Raises `Invalid` for one too many."""
+    wanted = () if write.aliases is UNSET else write.aliases
+    values = wanted if alias in wanted else (*wanted, alias)
+    if len(values) > MAXIMUM_ALIASES:
+        message = f"A customer has at most {MAXIMUM_ALIASES} aliases; with '{alias}' it would have {len(values)}."
+        raise Invalid(message, (Problem("customerAliases", "tooMany", message),))
+    return replace(write, aliases=values)
+
+
 def _apply(customer: Customer, write: CustomerWrite, *, at: datetime, new_id: Callable[[], UUID]) -> Customer:
-    contacts = contact_rules.rewrite(
-        customer.contacts, write.contacts, legal_name=write.legal_name, at=at, new_id=new_id
-    )
+    contacts = customer.contacts
+    if write.contacts is not UNSET:
+        contacts = contact_rules.rewrite(contacts, write.contacts, legal_name=write.legal_name, at=at, new_id=new_id)
     if len(contacts) > MAXIMUM_CONTACTS:
         message = f"A customer has at most {MAXIMUM_CONTACTS} contacts; this write would make {len(contacts)}."
         raise Invalid(message, (Problem("billingEmails", "tooMany", message),))

@@ -27,6 +27,19 @@ class CustomProperty(Struct, frozen=True):
     key: str
 
 
+class Relevance(Struct, frozen=True):
+    """Sorting by how well a customer matches `q`, the best first: see `CustomerFilter`. Ties are broken by name."""
+
+
+class CustomerPart(StrEnum):
+    """What belongs to a customer and is only read where somebody wants to see it."""
+
+    CONTACTS = "contacts"
+    ALIASES = "aliases"
+    LINKS = "links"
+    ORGANIZATIONS = "organizations"
+
+
 class Position(Struct, frozen=True):
     """A place in a sorted list: that of one row, or the far side of it where `is_past` is set.
 
@@ -48,14 +61,22 @@ class Window(Struct, frozen=True):
 
 
 class CustomerFilter(Struct, frozen=True):
-    """Which customers are wanted; None means: any. The texts match anywhere in the value, the alias exactly."""
+    """Which customers are wanted; None means: any. The texts match anywhere in the value, the alias exactly.
 
+    Each word of `q` has to stand somewhere in the name, label, domain, contacts' e-mails, aliases or links' ids. Best
+    is a customer one of whose values is just `q`, then one with a value that begins so. Of `custom_properties` all
+    have to be there with exactly these values.
+    """
+
+    q: str | None = None
     legal_name: str | None = None
     email: str | None = None
     label: str | None = None
     alias: str | None = None
     include_archived: bool = False
     has_current_billing: bool | None = None
+    updated_since: datetime | None = None
+    custom_properties: dict[str, str] = {}
 
 
 class Page(Struct, Generic[Item], frozen=True):

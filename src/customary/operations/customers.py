@@ -1,14 +1,17 @@
-"""Creating, changing and archiving customers."""
+"""Creating, changing, archiving and unarchiving customers."""
 
+from collections.abc import Callable
 from uuid import UUID
 
 from msgspec import UNSET
 
 from customary.domain import customer as rules
 from customary.domain.activity import Verb
-from customary.domain.customer import Alias, Customer, CustomerWrite
-from customary.errors import Conflict, Invalid, NotFound, Problem
+from customary.domain.customer import Alias, Customer, CustomerWrite, Organization
+from customary.domain.values import parse_id
+from customary.errors import Conflict, Contended, Invalid, NotFound, Problem
 from customary.operations.aliases import holder_sentence, take
+from customary.operations.organizations import touch_customers
 from customary.operations.recording import new_id, record_customer
 from customary.storage import aliases, customers, organizations
 from customary.storage.database import Tx
@@ -16,14 +19,15 @@ from customary.storage.database import Tx
 
 async def create_customer(tx: Tx, write: CustomerWrite) -> Customer:
     """Store a new customer. Raises `Invalid` for an unknown parent, `Conflict` for a taken alias."""
+    await _lock_family(tx, None, write)
     customer = rules.create(write, at=tx.now, new_id=new_id)
     await customers.insert(tx, customer)
     await _save_aliases(tx, customer, write, held=())
     if write.parent_id is not UNSET:
-        await organizations.lock(tx)
         await _set_parent(tx, customer.id, write.parent_id)
         customer = await customers.get(tx, customer.id)
     await record_customer(tx, Verb.CREATED, None, customer)
+    await touch_customers(tx, _owners(customer.organizations))
     return customer
 
 
@@ -32,19 +36,56 @@ async def update_customer(tx: Tx, customer_id: UUID | None, write: CustomerWrite
 
     Raises `NotFound`, `Conflict` for an archived customer or a taken alias, `Invalid` for an unknown parent.
     """
-    if write.parent_id is not UNSET:
-        await organizations.lock(tx)  # before the customer's row: everybody takes the two in this order
+    await _lock_family(tx, customer_id, write)
     before = await customers.get_for_update(tx, customer_id)
     customer = rules.update(before, write, at=tx.now, new_id=new_id)
     if customer is not before:
         await customers.save(tx, customer, before=before)
         await _save_aliases(tx, customer, write, held=before.aliases)
+        if customer.organizations and customer.legal_name != before.legal_name:
+            customer = await customers.get(tx, customer.id)  # its organisations show its name
     if write.parent_id is not UNSET:
         await _set_parent(tx, customer.id, write.parent_id)
         customer = await _after_joining(tx, customer, before)
     if customer is not before:
         await record_customer(tx, Verb.UPDATED, before, customer)
+        await touch_customers(tx, _owners_of_one_only(before.organizations, customer.organizations))
     return customer
+
+
+async def amend_customer(
+    tx: Tx, customer_id: UUID | None, amend: Callable[[Customer], CustomerWrite], *, joins: bool
+) -> Customer:
+    """Replace a customer by what `amend` makes of it as it is, locked; `joins` where that may name a parent.
+
+    Raises what `update_customer` and `amend` raise.
+    """
+    if joins:
+        await organizations.lock(tx)  # before the customer's row: everybody takes the two in this order
+    before = await customers.get_for_update(tx, customer_id)
+    return await update_customer(tx, before.id, amend(before))
+
+
+async def put_customer_by_alias(tx: Tx, alias: str, write: CustomerWrite) -> tuple[Customer, bool]:
+    """Replace the customer that this alias, or this customer id, names; where there is none, create it with the alias.
+
+    Answers also whether it was created. Raises what `create_customer` and `update_customer` raise, and `Contended`
+    where somebody else gives the alias away or takes it at this moment: another attempt sees what they made of it.
+    """
+    if write.parent_id is not UNSET:
+        await organizations.lock(tx)
+    try:
+        found = await customers.get_by_alias(tx, alias)
+    except NotFound:
+        return await _create_with_alias(tx, alias, write), True
+    before = await customers.get_for_update(tx, found.id)
+    is_own_id = parse_id(alias) == before.id
+    if not is_own_id and alias not in {each.value for each in before.aliases}:
+        message = f"The alias '{alias}' was freed a moment ago. Try again."
+        raise Contended(message)
+    if write.aliases is not UNSET and not is_own_id:
+        write = rules.with_alias(write, alias)
+    return await update_customer(tx, before.id, write), False
 
 
 async def archive_customer(tx: Tx, customer_id: UUID | None) -> Customer:
@@ -55,6 +96,51 @@ async def archive_customer(tx: Tx, customer_id: UUID | None) -> Customer:
         await customers.save(tx, customer, before=before)
         await record_customer(tx, Verb.ARCHIVED, before, customer)
     return customer
+
+
+async def unarchive_customer(tx: Tx, customer_id: UUID | None) -> Customer:
+    """Put a customer to use again; one that is in use stays as it is. Raises `NotFound`."""
+    before = await customers.get_for_update(tx, customer_id)
+    customer = rules.unarchive(before, at=tx.now)
+    if customer is not before:
+        await customers.save(tx, customer, before=before)
+        await record_customer(tx, Verb.UNARCHIVED, before, customer)
+    return customer
+
+
+async def _create_with_alias(tx: Tx, alias: str, write: CustomerWrite) -> Customer:
+    write = rules.with_alias(write, alias)
+    wanted = () if write.aliases is UNSET else write.aliases
+    try:
+        return await create_customer(tx, write)
+    except Conflict as conflict:
+        if f"customerAliases[{wanted.index(alias)}]" not in {problem.key for problem in conflict.problems}:
+            raise
+        raise Contended(conflict.message) from None
+
+
+async def _lock_family(tx: Tx, customer_id: UUID | None, write: CustomerWrite) -> None:
+    """Lock whom a change of the parent can touch: organisations first, then customers in the order of their ids.
+
+    It comes before anything else is stored: whoever holds a new alias must not wait for a customer.
+    """
+    if write.parent_id is UNSET:
+        return
+    await organizations.lock(tx)
+    family = {write.parent_id}
+    if customer_id is not None:
+        family |= {customer_id, *await organizations.ancestors(tx, customer_id)}
+    await organizations.lock_customers(tx, family)
+
+
+def _owners(joined: tuple[Organization, ...]) -> set[UUID]:
+    return {organization.owner.id for organization in joined}
+
+
+def _owners_of_one_only(before: tuple[Organization, ...], after: tuple[Organization, ...]) -> set[UUID]:
+    """Whose organisation the customer left or joined."""
+    old, new = {each.id: each for each in before}, {each.id: each for each in after}
+    return _owners(tuple((old | new)[each] for each in old.keys() ^ new.keys()))
 
 
 async def _after_joining(tx: Tx, customer: Customer, before: Customer) -> Customer:

@@ -24,9 +24,9 @@ GET = f"SELECT {_COLUMNS} FROM activity_logs a WHERE a.account_id = $1 AND a.id 
 _read_changes = msgspec.json.Decoder(tuple[FieldChange, ...]).decode
 
 
-def reference_id(reference: Reference) -> UUID:
+def reference_id(kind: ObjectType | ActorType, thing_id: UUID) -> UUID:
     """The id that the API gives to a thing as far as activities are concerned: always the same for the same thing."""
-    return uuid5(NAMESPACE_OID, f"{reference.type}:{reference.id}")
+    return uuid5(NAMESPACE_OID, f"{kind}:{thing_id}")
 
 
 async def append(tx: Tx, activity: Activity) -> None:
@@ -40,7 +40,7 @@ async def append(tx: Tx, activity: Activity) -> None:
         activity.verb.value,
         activity.object.type.value,
         activity.object.id,
-        reference_id(activity.object),
+        reference_id(activity.object.type, activity.object.id),
         target.type.value if target else None,
         target.id if target else None,
         caller.actor_type.value,

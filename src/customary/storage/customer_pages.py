@@ -1,65 +1,151 @@
-"""Lists of customers: filters, sort orders and the exact number of matches."""
+"""Lists of customers: filters, sort orders and the exact number of matches.
 
-from typing import assert_never
+Every filter is a condition of the list's own statement, which decides what matches. Under a row-level policy such a
+condition can use no index (LIKE and @> are not leakproof), so the filter that promises most is first looked up by a
+function that runs as the owner of the tables and sees the tenant of the connection alone. Where it finds few
+customers, the list is read from these; where it finds many, reading in the order of the list meets enough of them.
+"""
+
+from collections.abc import Collection
+from typing import TypeAlias, assert_never
+from uuid import UUID
+
+import msgspec
 
 from customary.domain.customer import Customer
-from customary.domain.page import CustomerFilter, CustomerOrder, CustomProperty, Page, Window
-from customary.domain.search import contains_pattern
+from customary.domain.page import (
+    CustomerFilter,
+    CustomerOrder,
+    CustomerPart,
+    CustomProperty,
+    Page,
+    Relevance,
+    Window,
+)
+from customary.domain.search import at_start, contains_pattern, exactly, index_pattern, word_pattern, words
 from customary.domain.values import parse_id
 from customary.storage import customers, keyset
 from customary.storage.database import Reading
 
-# The functions run as the owner of the tables and see the tenant of the connection alone: under a row-level policy
-# LIKE could not use the trigram index.
-_BY_LEGAL_NAME = "c.id IN (SELECT customers_with_legal_name(${}))"
-_BY_LABEL = "c.id IN (SELECT customers_with_label(${}))"
-_BY_EMAIL = "c.id IN (SELECT customers_with_email(${}))"
+Order: TypeAlias = CustomerOrder | CustomProperty | Relevance
+
+# How many customers are few. Their ids are sent back and forth, and more would cost more than they save.
+FEW = 3_000
+
+WITH_TEXT = "SELECT customers_with_text($1, $2)"
+WITH_PROPERTIES = "SELECT customers_with_properties($1, $2)"
+UPDATED_SINCE = """
+SELECT c.id FROM customers c WHERE c.account_id = $1 AND c.updated_at >= $2 ORDER BY c.updated_at DESC LIMIT $3
+"""
+
+_BY_EMAIL = (
+    "EXISTS (SELECT FROM contacts k WHERE k.account_id = c.account_id AND k.customer_id = c.id"
+    " AND k.archived_at IS NULL AND k.email_search LIKE ${})"
+)
 _BY_ALIAS = (
     "c.id = coalesce((SELECT a.customer_id FROM customer_aliases a WHERE a.account_id = $1 AND a.value = ${}), ${})"
 )
+# One text, so that a cursor can hold it: the rank's digit, then the name. The first parameter is null for most.
+_RELEVANCE = (
+    "(CASE WHEN c.id = ${} OR strpos(c.search_document, ${}) > 0 THEN '0'"
+    " WHEN strpos(c.search_document, ${}) > 0 THEN '1' ELSE '2' END || c.legal_name_sort)"
+)
+
+_encode = msgspec.json.Encoder().encode
 
 
 async def fetch(
-    reading: Reading, wanted: CustomerFilter, order: CustomerOrder | CustomProperty, window: Window
+    reading: Reading,
+    wanted: CustomerFilter,
+    order: Order,
+    window: Window,
+    parts: Collection[CustomerPart] = tuple(CustomerPart),
 ) -> Page[Customer]:
-    """One page of the customers that match."""
-    conditions = ["c.account_id = $1"]
-    parameters: list[object] = [reading.account_id]
-
-    def add(condition: str, *values: object) -> None:
-        numbers = range(len(parameters) + 1, len(parameters) + 1 + len(values))
-        conditions.append(condition.format(*numbers))
-        parameters.extend(values)
-
-    if not wanted.include_archived:
-        add("c.archived_at IS NULL")
-    if wanted.has_current_billing:
-        add("false")  # there are no billing schedules yet, so no customer has a current one
-    if wanted.legal_name is not None:
-        add(_BY_LEGAL_NAME, contains_pattern(wanted.legal_name))
-    if wanted.label is not None:
-        add(_BY_LABEL, contains_pattern(wanted.label))
-    if wanted.email is not None:
-        add(_BY_EMAIL, contains_pattern(wanted.email))
-    if wanted.alias is not None:
-        add(_BY_ALIAS, wanted.alias, parse_id(wanted.alias))
-    sort = _sort(order, first_parameter=len(parameters) + 1)
+    """One page of the customers that match, each with these parts."""
+    conditions = _Conditions([], [reading.account_id])
+    conditions.add("c.account_id = $1")
+    _add_filters(conditions, wanted)
+    few = await _few(reading, wanted, order)
+    if few is not None:
+        conditions.add("c.id = ANY (${}::uuid[])", few)
     listing = keyset.Listing(
-        columns=customers.COLUMNS,
-        source=f"FROM customers c WHERE {' AND '.join(conditions)}",
-        parameters=tuple(parameters),
-        sort=sort,
+        columns=customers.columns(parts),
+        source=f"FROM customers c WHERE {' AND '.join(conditions.texts)}",
+        parameters=tuple(conditions.parameters),
+        sort=_sort(order, wanted, first_parameter=len(conditions.parameters) + 1),
         id="c.id",
         from_row=customers.from_row,
     )
     return await keyset.fetch(reading, listing, window)
 
 
-def _sort(order: CustomerOrder | CustomProperty, *, first_parameter: int) -> keyset.Sort:
-    if isinstance(order, CustomProperty):
-        expression = f'(c.custom_properties ->> ${first_parameter}) COLLATE "C"'
-        return keyset.Sort(expression, "text", is_nullable=True, parameters=(order.key,))
+class _Conditions(msgspec.Struct):
+    """A WHERE clause as it grows, with its parameters."""
+
+    texts: list[str]
+    parameters: list[object]
+
+    def add(self, text: str, *values: object) -> None:
+        """One more condition; each `${}` in it becomes the number of one of these parameters."""
+        first = len(self.parameters) + 1
+        self.texts.append(text.format(*range(first, first + len(values))))
+        self.parameters.extend(values)
+
+
+def _add_filters(conditions: _Conditions, wanted: CustomerFilter) -> None:
+    if not wanted.include_archived:
+        conditions.add("c.archived_at IS NULL")
+    if wanted.has_current_billing:
+        conditions.add("false")  # there are no billing schedules yet, so no customer has a current one
+    if wanted.q is not None:
+        patterns = [word_pattern(word) for word in words(wanted.q)]
+        every = " AND ".join("c.search_document LIKE ${}" for _ in patterns) or "true"
+        conditions.add(f"({every} OR c.id = ${{}})", *patterns, parse_id(wanted.q.strip()))
+    if wanted.legal_name is not None:
+        conditions.add("c.legal_name_search LIKE ${}", contains_pattern(wanted.legal_name))
+    if wanted.label is not None:
+        conditions.add("c.label_search LIKE ${}", contains_pattern(wanted.label))
+    if wanted.email is not None:
+        conditions.add(_BY_EMAIL, contains_pattern(wanted.email))
+    if wanted.alias is not None:
+        conditions.add(_BY_ALIAS, wanted.alias, parse_id(wanted.alias))
+    if wanted.updated_since is not None:
+        conditions.add("c.updated_at >= ${}", wanted.updated_since)
+    if wanted.custom_properties:
+        conditions.add("c.custom_properties @> ${}::jsonb", _encode(wanted.custom_properties).decode())
+
+
+async def _few(reading: Reading, wanted: CustomerFilter, order: Order) -> list[UUID] | None:
+    """The ids of few customers with all that match among them; None where there is no such filter."""
+    if wanted.alias is not None:
+        return None  # this is one customer at most, and found by a key
+    texts = (wanted.q, wanted.legal_name, wanted.label, wanted.email)
+    patterns = [index_pattern(word) for word in words(" ".join(text for text in texts if text is not None))]
+    named = None if wanted.q is None else parse_id(wanted.q.strip())
+    attempts: list[tuple[str, tuple[object, ...]]] = []
+    if patterns:
+        attempts.append((WITH_TEXT, (patterns, FEW + 1)))
+    if wanted.custom_properties:
+        attempts.append((WITH_PROPERTIES, (_encode(wanted.custom_properties).decode(), FEW + 1)))
+    if wanted.updated_since is not None and order is not CustomerOrder.UPDATED_AT:
+        attempts.append((UPDATED_SINCE, (reading.account_id, wanted.updated_since, FEW + 1)))
+    for statement, parameters in attempts:
+        found = [row[0] for row in await reading.connection.fetch(statement, *parameters)]
+        if len(found) <= FEW:
+            return found if named is None else [*found, named]
+    return None
+
+
+def _sort(order: Order, wanted: CustomerFilter, *, first_parameter: int) -> keyset.Sort:
     match order:
+        case CustomProperty():
+            expression = f'(c.custom_properties ->> ${first_parameter}) COLLATE "C"'
+            return keyset.Sort(expression, "text", is_nullable=True, parameters=(order.key,))
+        case Relevance():
+            q = wanted.q or ""
+            expression = _RELEVANCE.format(first_parameter, first_parameter + 1, first_parameter + 2)
+            parameters = (parse_id(q.strip()), exactly(q), at_start(q))
+            return keyset.Sort(expression, "text", is_nullable=False, parameters=parameters)
         case CustomerOrder.CREATED_AT:
             return keyset.Sort("c.created_at", "timestamptz", is_nullable=False)
         case CustomerOrder.UPDATED_AT:

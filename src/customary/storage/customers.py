@@ -1,5 +1,6 @@
 """Customers with all that belongs to them: one statement reads one whole, and a save writes what changed."""
 
+from collections.abc import Collection
 from typing import Final
 from uuid import UUID
 
@@ -7,29 +8,39 @@ import msgspec
 
 from customary.domain.contacts import Contact
 from customary.domain.customer import Address, Alias, Customer, Link, Organization, Service, Status, TaxStatus
-from customary.domain.search import fold
+from customary.domain.page import CustomerPart
+from customary.domain.search import document, fold, index_key
 from customary.domain.values import parse_id, sort_form
 from customary.errors import NotFound
 from customary.storage.database import Reading, Record, Tx
 
+_ROW = """
+    c.id, c.legal_name, c.label, c.url, c.domain, c.telephone, c.address, c.tax_status, c.status, c.custom_properties,
+    c.version, c.created_at, c.updated_at, c.archived_at
+"""
 # The collections come joined as JSON, so that a customer is one row and one round trip. Each grows with the customer's
 # own contacts, aliases, links and fellow members alone; every subquery is a range of an index led by the account.
-COLUMNS: Final = """
-    c.id, c.legal_name, c.label, c.url, c.domain, c.telephone, c.address, c.tax_status, c.status, c.custom_properties,
-    c.version, c.created_at, c.updated_at, c.archived_at,
+_PARTS: dict[CustomerPart, str] = {
+    CustomerPart.CONTACTS: """
     (SELECT json_agg(json_build_object('id', k.id, 'name', k.name, 'email', k.email,
                 'billing_preference', k.billing_preference, 'created_at', k.created_at, 'updated_at', k.updated_at)
                 ORDER BY k.created_at, k.id)
        FROM contacts k
-      WHERE k.account_id = c.account_id AND k.customer_id = c.id AND k.archived_at IS NULL) AS contacts,
+      WHERE k.account_id = c.account_id AND k.customer_id = c.id AND k.archived_at IS NULL)
+""",
+    CustomerPart.ALIASES: """
     (SELECT json_agg(json_build_object('id', a.id, 'value', a.value, 'created_at', a.created_at, 'label', a.label)
                 ORDER BY a.created_at, a.id)
        FROM customer_aliases a
-      WHERE a.account_id = c.account_id AND a.customer_id = c.id) AS aliases,
+      WHERE a.account_id = c.account_id AND a.customer_id = c.id)
+""",
+    CustomerPart.LINKS: """
     (SELECT json_agg(json_build_object('service', l.service, 'external_id', l.external_id,
                 'is_pending', l.is_pending, 'created_at', l.created_at, 'last_synced_at', l.last_synced_at))
        FROM integration_links l
-      WHERE l.account_id = c.account_id AND l.customer_id = c.id) AS links,
+      WHERE l.account_id = c.account_id AND l.customer_id = c.id)
+""",
+    CustomerPart.ORGANIZATIONS: """
     (SELECT json_agg(json_build_object('id', o.id,
                 'owner', json_build_object('id', w.id, 'name', w.legal_name),
                 'members', (SELECT coalesce(json_agg(json_build_object('id', mc.id, 'name', mc.legal_name)
@@ -45,8 +56,21 @@ COLUMNS: Final = """
                       WHERE own.account_id = c.account_id AND own.owner_id = c.id
                      UNION ALL
                      SELECT j.organization_id FROM organization_members j
-                      WHERE j.account_id = c.account_id AND j.customer_id = c.id)) AS organizations
-"""
+                      WHERE j.account_id = c.account_id AND j.customer_id = c.id))
+""",
+}
+
+
+def columns(parts: Collection[CustomerPart]) -> str:
+    """The columns of a customer with these parts; without the others, which it then seems to have none of."""
+    return ", ".join([_ROW, *(f"{text if part in parts else 'NULL'} AS {part}" for part, text in _PARTS.items())])
+
+
+COLUMNS: Final = columns(CustomerPart)
+# Without the organisations, which are other customers' as well.
+OWN_COLUMNS: Final = ", ".join(
+    [_ROW, *(f"{text} AS {part}" for part, text in _PARTS.items() if part is not CustomerPart.ORGANIZATIONS)]
+)
 
 GET = f"SELECT {COLUMNS} FROM customers c WHERE c.account_id = $1 AND c.id = $2"  # noqa: S608 - constants
 GET_BY_ALIAS = f"""
@@ -58,14 +82,14 @@ LOCK = "SELECT 1 FROM customers WHERE account_id = $1 AND id = $2 FOR UPDATE"
 INSERT = """
 INSERT INTO customers (account_id, id, legal_name, legal_name_sort, legal_name_search, label, label_sort, label_search,
     url, domain, telephone, address, tax_status, status, custom_properties, version, created_at, updated_at,
-    archived_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
+    archived_at, search_document, search_key)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)
 """
 UPDATE = """
 UPDATE customers
    SET legal_name = $3, legal_name_sort = $4, legal_name_search = $5, label = $6, label_sort = $7, label_search = $8,
        url = $9, domain = $10, telephone = $11, address = $12, tax_status = $13, status = $14, custom_properties = $15,
-       version = $16, created_at = $17, updated_at = $18, archived_at = $19
+       version = $16, created_at = $17, updated_at = $18, archived_at = $19, search_document = $20, search_key = $21
  WHERE account_id = $1 AND id = $2
 """
 ARCHIVE_CONTACTS = """
@@ -192,6 +216,7 @@ async def _save_links(tx: Tx, customer: Customer, before: tuple[Link, ...]) -> N
 def _values(tx: Tx, customer: Customer) -> tuple[object, ...]:
     """The parameters of INSERT and UPDATE, which share their order."""
     label = customer.label
+    found_by = _found_by(customer)
     return (
         tx.account_id,
         customer.id,
@@ -212,7 +237,21 @@ def _values(tx: Tx, customer: Customer) -> tuple[object, ...]:
         customer.created_at,
         customer.updated_at,
         customer.archived_at,
+        found_by,
+        index_key(found_by),
     )
+
+
+def _found_by(customer: Customer) -> str:
+    """The text that a one-box search looks through for this customer.
+
+    A pending link is left out: its id is the customer's own, and parts of random ids would be found as words.
+    """
+    own = (text for text in (customer.legal_name, customer.label, customer.domain) if text is not None)
+    emails = (contact.email for contact in customer.contacts)
+    aliases = (alias.value for alias in customer.aliases)
+    external_ids = (link.external_id for link in customer.links if not link.is_pending)
+    return document([*own, *emails, *aliases, *external_ids])
 
 
 def from_row(row: Record) -> Customer:

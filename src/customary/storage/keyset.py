@@ -5,6 +5,7 @@ position and the order. Its texts are put together from constants; everything th
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Generic, TypeVar
 
 from msgspec import Struct
@@ -13,6 +14,9 @@ from customary.domain.page import Page, Position, Window
 from customary.storage.database import Reading, Record
 
 Item = TypeVar("Item")
+
+# The two halves of a list whose rows need not have a sort value.
+_VALUED, _UNVALUED = "IS NOT NULL", "IS NULL"
 
 
 class Sort(Struct, frozen=True):
@@ -83,29 +87,39 @@ async def _rows(
     backwards: bool,
     limit: int,
 ) -> list[Record]:
-    ascending = window.is_descending == backwards
-    direction = "ASC" if ascending else "DESC"
+    """Rows from this position on. Those without a sort value end every list, so going back they come first."""
+    read = partial(_read, reading, listing, ascending=window.is_descending == backwards)
+    if not listing.sort.is_nullable:
+        return await read(_VALUED, start, limit)
+    # One after the other: no index could serve them in one statement in both directions.
+    halves = (_UNVALUED, _VALUED) if backwards else (_VALUED, _UNVALUED)
+    starts_in_second = start is not None and (start.value is None) == (halves[1] is _UNVALUED)
+    first = [] if starts_in_second else await read(halves[0], start, limit)
+    if len(first) == limit:
+        return first
+    return first + await read(halves[1], start if starts_in_second else None, limit - len(first))
+
+
+async def _read(
+    reading: Reading, listing: Listing[Item], half: str, start: Position | None, limit: int, *, ascending: bool
+) -> list[Record]:
+    """Rows of one half of the list, those with or those without a sort value, from this position on."""
     sort = listing.sort
-    # An index gives the rows without a sort value last going up and first going down. Where there can be none, the
-    # order must not mention them, or the index could not serve it in both directions.
-    nulls = "" if not sort.is_nullable else "NULLS FIRST" if backwards else "NULLS LAST"
+    direction, compare = ("ASC", ">") if ascending else ("DESC", "<")
     parameters = [*listing.parameters, *sort.parameters, limit]
     limit_number = len(parameters)
     text = f"SELECT {listing.columns}, {sort.expression} AS sort_value, {listing.id} AS sort_id {listing.source}"
+    if sort.is_nullable:
+        text += f" AND {sort.expression} {half}"
     if start is not None:
-        comparison = _comparison(listing, start, ascending=ascending, backwards=backwards, first=limit_number + 1)
-        text += f" AND ({comparison})"
-        parameters += [start.id] if start.value is None else [start.id, start.value]
-    text += f" ORDER BY {sort.expression} {direction} {nulls}, {listing.id} {direction} LIMIT ${limit_number}"
+        compare += "=" if start.is_past else ""
+        parameters.append(start.id)
+        if half == _UNVALUED:
+            text += f" AND {listing.id} {compare} ${limit_number + 1}"
+        else:
+            parameters.append(start.value)
+            position = f"(${limit_number + 2}::{sort.type}, ${limit_number + 1})"
+            text += f" AND ({sort.expression}, {listing.id}) {compare} {position}"
+    # Without NULLS FIRST or LAST an index serves this order in both directions.
+    text += f" ORDER BY {sort.expression} {direction}, {listing.id} {direction} LIMIT ${limit_number}"
     return list(await reading.connection.fetch(text, *parameters))
-
-
-def _comparison(listing: Listing[Item], start: Position, *, ascending: bool, backwards: bool, first: int) -> str:
-    """Which rows lie on the wanted side of the position. Rows without the sort value end every list."""
-    sort = listing.sort
-    compare = (">" if ascending else "<") + ("=" if start.is_past else "")
-    if start.value is None:
-        same = f"{sort.expression} IS NULL AND {listing.id} {compare} ${first}"
-        return f"{sort.expression} IS NOT NULL OR ({same})" if backwards else same
-    row = f"({sort.expression}, {listing.id}) {compare} (${first + 1}::{sort.type}, ${first})"
-    return f"{row} OR {sort.expression} IS NULL" if sort.is_nullable and not backwards else row

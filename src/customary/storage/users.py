@@ -7,12 +7,13 @@ from customary.domain.page import Page, Window
 from customary.domain.user import Role, User
 from customary.errors import NotFound
 from customary.storage import keyset
-from customary.storage.database import Reading, Record, Tx
+from customary.storage.database import Connection, Reading, Record, Tx
 
 _COLUMNS = "u.id, u.email, u.role, u.created_at, u.deleted_at"
 _LIVE = "FROM users u WHERE u.account_id = $1 AND u.deleted_at IS NULL"
 GET = f"SELECT {_COLUMNS} {_LIVE} AND u.id = $2"
 GET_FOR_UPDATE = f"{GET} FOR NO KEY UPDATE"
+ALL_OF = f"SELECT {_COLUMNS} {_LIVE} ORDER BY u.created_at, u.id"
 INSERT = """
 INSERT INTO users (account_id, id, email, email_key, role, created_at) VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (account_id, email_key) WHERE deleted_at IS NULL DO NOTHING
@@ -55,6 +56,11 @@ async def fetch(reading: Reading, window: Window) -> Page[User]:
         from_row=_from_row,
     )
     return await keyset.fetch(reading, listing, window)
+
+
+async def all_of(connection: Connection, account_id: UUID) -> list[User]:
+    """Every user of this account, oldest first, over a connection of the tables' owner."""
+    return [_from_row(row) for row in await connection.fetch(ALL_OF, account_id)]
 
 
 async def _get(reading: Reading, user_id: UUID | None, statement: str) -> User:

@@ -6,6 +6,7 @@ from customary.api.versions.v2024_07_30 import (
     aliases,
     contacts,
     custom_properties,
+    customer_pages,
     customers,
     extensions,
     notification_policies,
@@ -19,6 +20,7 @@ from customary.api.versions.v2024_07_30 import (
 VERSION = Version(
     "2024-07-30",
     (
+        *customer_pages.ROUTES.endpoints,
         *customers.ROUTES.endpoints,
         *aliases.ROUTES.endpoints,
         *contacts.ROUTES.endpoints,

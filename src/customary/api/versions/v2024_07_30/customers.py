@@ -9,19 +9,7 @@ from msgspec.structs import asdict
 
 from customary.api.bodies import repeated_services, state_problems
 from customary.api.endpoint import Call, Routes
-from customary.api.paging import (
-    AliasFilter,
-    Cursor,
-    EmailFilter,
-    IncludeArchived,
-    LabelFilter,
-    LegalNameFilter,
-    Limit,
-    PageParameters,
-    PaginationBody,
-    SortBy,
-    customer_page,
-)
+from customary.api.versions.v2024_07_30.organizations import OrganizationBody, organization_to_wire
 from customary.api.wire import (
     Country,
     CustomProperties,
@@ -45,12 +33,10 @@ from customary.domain.customer import (
     CustomerWrite,
     Link,
     LinkWrite,
-    Organization,
     Service,
     Status,
     TaxStatus,
 )
-from customary.domain.page import CustomerFilter
 from customary.domain.values import STATES, parse_id
 from customary.errors import Invalid, Problem
 from customary.operations.customers import archive_customer, create_customer, update_customer
@@ -101,41 +87,61 @@ def _check_links(links: list[LinkRequest]) -> Iterable[Problem]:
     return repeated_services((link.service for link in links), "service")
 
 
+Aliases: TypeAlias = Annotated[
+    list[RequiredText], Meta(max_length=100, description="Other names, each unique in the account.")
+]
+Links: TypeAlias = Annotated[
+    list[LinkRequest], Meta(max_length=50, description="Ids in outside services.", extra={"check": _check_links})
+]
+ParentId: TypeAlias = Annotated[Id, Meta(description="The customer whose organisation this one joins.")]
+Contacts: TypeAlias = Annotated[
+    list[ContactRequest],
+    Meta(
+        min_length=1,
+        max_length=100,
+        description="All contacts; a replacement archives those left out.",
+        extra={"check": _check_contacts},
+    ),
+]
+PushTo: TypeAlias = Annotated[list[Literal["Xero"]], Meta(description="Services to create this customer in.")]
+LegalName: TypeAlias = Annotated[RequiredText, Meta(description="The name that invoices carry.")]
+Label: TypeAlias = Annotated[Text, Meta(description="A note that tells this customer apart.")]
+CheckedAddress: TypeAlias = Annotated[AddressBody, Meta(extra={"check": _check_address})]
+
+
 class CustomerRequest(Wire):
     """A customer to create or to replace.
 
     A field that a replacement leaves out keeps what is stored, but for `url` and `label`, which it clears.
     """
 
-    legal_name: Annotated[RequiredText, Meta(description="The name that invoices carry.")]
-    address: Annotated[AddressBody, Meta(extra={"check": _check_address})]
+    legal_name: LegalName
+    address: CheckedAddress
     url: Url | UnsetType = UNSET
-    label: Annotated[Text, Meta(description="A note that tells this customer apart.")] | UnsetType = UNSET
+    label: Label | UnsetType = UNSET
     tax_status: TaxStatus
-    customer_aliases: (
-        Annotated[list[RequiredText], Meta(max_length=100, description="Other names, each unique in the account.")]
-        | UnsetType
-    ) = UNSET
-    integration_ids: (
-        Annotated[
-            list[LinkRequest],
-            Meta(max_length=50, description="Ids in outside services.", extra={"check": _check_links}),
-        ]
-        | UnsetType
-    ) = UNSET
-    parent_id: Annotated[Id, Meta(description="The customer whose organisation this one joins.")] | UnsetType = UNSET
-    contacts: Annotated[
-        list[ContactRequest],
-        Meta(
-            min_length=1,
-            max_length=100,
-            description="All contacts; a replacement archives those left out.",
-            extra={"check": _check_contacts},
-        ),
-    ]
-    push_to_integrations: (
-        Annotated[list[Literal["Xero"]], Meta(description="Services to create this customer in.")] | UnsetType
-    ) = UNSET
+    customer_aliases: Aliases | UnsetType = UNSET
+    integration_ids: Links | UnsetType = UNSET
+    parent_id: ParentId | UnsetType = UNSET
+    contacts: Contacts
+    push_to_integrations: PushTo | UnsetType = UNSET
+    status: Status | UnsetType = UNSET
+    custom_properties: CustomProperties | UnsetType = UNSET
+
+
+class PatchedCustomer(Wire):
+    """A customer after a patch; collections that the patch left out are left out here and stay as they are."""
+
+    legal_name: LegalName
+    address: CheckedAddress
+    url: Url | UnsetType = UNSET
+    label: Label | UnsetType = UNSET
+    tax_status: TaxStatus
+    customer_aliases: Aliases | UnsetType = UNSET
+    integration_ids: Links | UnsetType = UNSET
+    parent_id: ParentId | UnsetType = UNSET
+    contacts: Contacts | UnsetType = UNSET
+    push_to_integrations: PushTo | UnsetType = UNSET
     status: Status | UnsetType = UNSET
     custom_properties: CustomProperties | UnsetType = UNSET
 
@@ -159,21 +165,6 @@ class LinkBody(Wire):
     id: str
     last_synced: Time | UnsetType = UNSET
     is_pending: Annotated[bool, Meta(description="Whether the service has yet to answer with an id of its own.")]
-
-
-class NamedCustomerBody(Wire):
-    """A customer in an organisation."""
-
-    id: Id
-    name: str
-
-
-class OrganizationBody(Wire):
-    """An owner and its members."""
-
-    id: Id
-    owner: NamedCustomerBody
-    members: list[NamedCustomerBody]
 
 
 class CustomerListItem(Wire):
@@ -201,46 +192,7 @@ class CustomerBody(CustomerListItem):
     status: Status
 
 
-class CustomerList(Wire):
-    """A page of customers."""
-
-    items: list[CustomerListItem]
-    pagination: PaginationBody
-
-
-class CustomerQuery(Wire):
-    """Which customers to list."""
-
-    sort_by: (
-        Annotated[
-            SortBy, Meta(description="createdAt (the default), updatedAt, legalName, label or customProperties.<key>.")
-        ]
-        | UnsetType
-    ) = UNSET
-    legal_name: LegalNameFilter | UnsetType = UNSET
-    email: EmailFilter | UnsetType = UNSET
-    alias: AliasFilter | UnsetType = UNSET
-    label: LabelFilter | UnsetType = UNSET
-    include_archived: IncludeArchived | UnsetType = UNSET
-    billing_status: (
-        Annotated[
-            Literal["ACTIVE", "INACTIVE"],
-            Meta(description="ACTIVE matches no customer and INACTIVE all of them until there are billing schedules."),
-        ]
-        | UnsetType
-    ) = UNSET
-    limit: Annotated[Limit, Meta(extra_json_schema={"format": "int32"})] | UnsetType = UNSET
-    after: Cursor | UnsetType = UNSET
-    before: Cursor | UnsetType = UNSET
-    sort_order: (
-        Annotated[
-            str, Meta(description="ASC or DESC, which is the default.", extra_json_schema={"enum": ["ASC", "DESC"]})
-        ]
-        | UnsetType
-    ) = UNSET
-
-
-def from_wire(body: CustomerRequest) -> CustomerWrite:
+def from_wire(body: CustomerRequest | PatchedCustomer) -> CustomerWrite:
     """What this body asks for. Raises `Invalid` for a parent id that can be nobody's."""
     return CustomerWrite(
         legal_name=body.legal_name,
@@ -249,7 +201,11 @@ def from_wire(body: CustomerRequest) -> CustomerWrite:
         status=body.status,
         url=or_none(body.url),
         label=or_none(body.label),
-        contacts=tuple(ContactWrite(each.name, each.email, each.billing_preference) for each in body.contacts),
+        contacts=(
+            UNSET
+            if body.contacts is UNSET
+            else tuple(ContactWrite(each.name, each.email, each.billing_preference) for each in body.contacts)
+        ),
         aliases=UNSET if body.customer_aliases is UNSET else tuple(body.customer_aliases),
         links=(
             UNSET
@@ -280,7 +236,7 @@ def to_list_item(customer: Customer) -> CustomerListItem:
         id=str(customer.id),
         created_at=time_text(customer.created_at),
         updated_at=time_text(customer.updated_at),
-        organizations=[_organization_to_wire(each) for each in customer.organizations],
+        organizations=[organization_to_wire(each) for each in customer.organizations],
         legal_name=customer.legal_name,
         address=address_to_wire(customer.address),
         url=or_unset(customer.url),
@@ -324,14 +280,6 @@ def link_to_wire(link: Link) -> LinkBody:
     )
 
 
-def _organization_to_wire(organization: Organization) -> OrganizationBody:
-    return OrganizationBody(
-        id=str(organization.id),
-        owner=NamedCustomerBody(id=str(organization.owner.id), name=organization.owner.name),
-        members=[NamedCustomerBody(id=str(member.id), name=member.name) for member in organization.members],
-    )
-
-
 def contact_to_wire(contact: Contact) -> ContactBody:
     """This contact as this version shows it."""
     return ContactBody(
@@ -356,22 +304,6 @@ def _parent_id(text: str) -> UUID:
 async def current(tx: Tx, call: Call) -> CustomerBody:
     """The customer as it is, locked: what If-Match is compared with."""
     return to_wire(await customers.get_for_update(tx, parse_id(call.path["id"])))
-
-
-@ROUTES.get("/customers", query=CustomerQuery, answer=CustomerList, summary="List customers")
-async def list_all(reading: Bound, call: Call, query: CustomerQuery) -> CustomerList:
-    """Customers page by page, newest first unless another order is asked for."""
-    wanted = CustomerFilter(
-        legal_name=or_none(query.legal_name),
-        email=or_none(query.email),
-        label=or_none(query.label),
-        alias=or_none(query.alias),
-        include_archived=query.include_archived is True,
-        has_current_billing=None if query.billing_status is UNSET else query.billing_status == "ACTIVE",
-    )
-    parameters = PageParameters(query.limit, query.after, query.before, query.sort_by, query.sort_order)
-    page, pagination = await customer_page(reading, call, wanted, parameters, sorts_by_custom_property=True)
-    return CustomerList(items=[to_list_item(customer) for customer in page.items], pagination=pagination)
 
 
 @ROUTES.post("/customers", body=CustomerRequest, answer=CustomerBody, summary="Create a customer")

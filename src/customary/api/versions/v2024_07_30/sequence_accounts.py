@@ -5,6 +5,7 @@ from typing import Annotated, TypeVar
 from msgspec import UNSET, Meta, UnsetType
 
 from customary.api.endpoint import Call, Routes
+from customary.api.paging import PaginationBody, PathOfPage
 from customary.api.people import (
     AlertEmails,
     PageQuery,
@@ -12,7 +13,6 @@ from customary.api.people import (
     account_to_wire,
     page_of,
 )
-from customary.api.paging import PathOfPage, PaginationBody
 from customary.api.wire import Country, FilledText, Text, Wire
 from customary.domain.account import CompanyWrite
 from customary.domain.values import parse_id
@@ -45,8 +45,14 @@ class SequenceAccountList(Wire):
 class SequenceAccountRequest(Wire):
     """What to change of an account. What is left out or null stays as it is: nothing here can be without a value."""
 
-    company_name: Annotated[FilledText, Meta(description="The name of the company.")] | None | UnsetType = UNSET
-    company_number: Annotated[Text, Meta(description="Its number in the register.")] | None | UnsetType = UNSET
+    company_name: (
+        Annotated[FilledText, Meta(description="The name of the company.", examples=["Fernhill Ltd"])]
+        | None
+        | UnsetType
+    ) = UNSET
+    company_number: (
+        Annotated[Text, Meta(description="Its number in the register.", examples=["09284417"])] | None | UnsetType
+    ) = UNSET
     country: Country | None | UnsetType = UNSET
     send_customer_notifications: bool | None | UnsetType = UNSET
     alert_email_addresses: AlertEmails | None | UnsetType = UNSET

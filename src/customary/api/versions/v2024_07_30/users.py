@@ -1,11 +1,14 @@
 """Users as 2024-07-30 sees them: with the permissions of their role."""
 
+from typing import Annotated
+
+from msgspec import Meta
 from msgspec.structs import asdict
 
 from customary.api.endpoint import Call, Routes
 from customary.api.people import PageQuery, UserFields, page_of, user_fields
 from customary.api.versions.v2024_07_30.sequence_accounts import NullablePaginationBody, nullable
-from customary.api.wire import Wire
+from customary.api.wire import Wire, one_of
 from customary.domain.user import PERMISSIONS, Role, User
 from customary.domain.values import parse_id
 from customary.operations.users import delete_user
@@ -18,14 +21,14 @@ ROUTES = Routes("Users")
 class PermissionBody(Wire):
     """What may be done with one kind of thing."""
 
-    resource: str
-    actions: list[str]
+    resource: Annotated[str, Meta(examples=["org.customer"])]
+    actions: list[Annotated[str, Meta(examples=["read"])]]
 
 
 class RoleBody(Wire):
     """A role with all that it permits."""
 
-    role_name: Role
+    role_name: Annotated[str, one_of(Role, "What the role is called.")]
     permissions: list[PermissionBody]
 
 
@@ -44,7 +47,7 @@ class UserList(Wire):
 
 ROLES = {
     role: RoleBody(
-        role_name=role,
+        role_name=role.value,
         permissions=[PermissionBody(resource=each.resource, actions=list(each.actions)) for each in all_of_it],
     )
     for role, all_of_it in PERMISSIONS.items()
@@ -66,7 +69,9 @@ async def list_all(reading: Bound, call: Call, query: PageQuery) -> UserList:
     """Users page by page, newest first, without the deleted ones."""
     asked = page_of(reading, call, "users", query)
     page = await users.fetch(reading, asked.window)
-    return UserList(items=[to_wire(user, reading.account_id) for user in page.items], pagination=nullable(asked.pagination(page)))
+    return UserList(
+        items=[to_wire(user, reading.account_id) for user in page.items], pagination=nullable(asked.pagination(page))
+    )
 
 
 @ROUTES.get("/users/{id}", answer=UserBody, summary="Get a user")

@@ -18,8 +18,8 @@ ALTER TABLE accounts
     ADD COLUMN country text NOT NULL DEFAULT 'GB',
     ADD COLUMN send_customer_notifications boolean NOT NULL DEFAULT false,
     ADD COLUMN alert_email_addresses text[] NOT NULL DEFAULT '{}',
-    -- A UUID of version 7, as all our ids are: a random one with the milliseconds of now in front and the version's bits
-    -- changed from 4 to 7. Being volatile, it gives each account that exists already one of its own.
+    -- A UUID of version 7, as all our ids are: a random one with the milliseconds of now in front and the bits of its
+    -- version changed from 4 to 7. Being volatile, it gives each account that exists already one of its own.
     ADD COLUMN sequence_organisation_id uuid NOT NULL DEFAULT encode(
         set_bit(set_bit(overlay(
             uuid_send(gen_random_uuid())

@@ -1,0 +1,77 @@
+"""Where an answer leads: OpenAPI links from a thing that was made or listed to what can be done with it.
+
+They follow from the table of endpoints. What is under `/things/{id}` takes the `id` of what `POST /things` answers, and
+of each entry of `GET /things`, of which a link can name the first.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Any, TypeAlias, get_args, get_type_hints
+
+import msgspec
+
+from customary.api.endpoint import Endpoint
+from customary.api.version import Version
+from customary.api.wire import Wire
+
+JsonObject: TypeAlias = dict[str, Any]
+
+_ID_PARAMETERS = {"id", "customer"}
+# What takes an id of this collection under another path, and the parameter that it is.
+_ELSEWHERE = {
+    "/customers": {"/customers/by-alias/{alias}": "alias", "/tax-registrations/for-customer/{id}": "id"},
+    "/sequence-accounts": {"/tax-registrations/for-merchant/{id}": "id"},
+}
+
+
+def of(endpoint: Endpoint, version: Version) -> JsonObject:
+    """The links of this endpoint's answer, by the operation that each leads to."""
+    pointer = _id_pointer(endpoint)
+    if pointer is None:
+        return {}
+    given = {name: f"$request.path.{name}" for name in _names(endpoint.path)}
+    links: JsonObject = {}
+    for target in version.endpoints:
+        name = _id_parameter(endpoint.path, target.path)
+        # A parameter that nothing here has a value for, such as a recipient, is left to the caller.
+        if name is not None:
+            links[target.operation_id] = {
+                "operationId": target.operation_id,
+                "description": target.summary,
+                "parameters": {**given, name: f"$response.body#{pointer}"},
+            }
+    return links
+
+
+def _id_pointer(endpoint: Endpoint) -> str | None:
+    """Where the answer to a create, or to a list, has the id of a thing; None for every other answer."""
+    if endpoint.path.endswith("}") or endpoint.method not in {"GET", "POST"}:
+        return None
+    fields = get_type_hints(endpoint.answer)
+    if endpoint.is_read:
+        return "/items/0/id" if _shows_id(fields.get("items")) else None
+    if "id" in fields:
+        return "/id"
+    return next((f"/{name}/id" for name, field in fields.items() if _shows_id(field)), None)
+
+
+def _shows_id(field: Any) -> bool:  # noqa: ANN401 - a field's type can be any
+    types = (field, *get_args(field))
+    return any(isinstance(each, type) and issubclass(each, Wire) and "id" in _field_names(each) for each in types)
+
+
+def _field_names(body: type[Wire]) -> set[str]:
+    return {field.encode_name for field in msgspec.structs.fields(body)}
+
+
+def _id_parameter(collection: str, path: str) -> str | None:
+    """The parameter of a path that takes the id of a thing of this collection."""
+    elsewhere = _ELSEWHERE.get(collection, {}).get(path)
+    if elsewhere is not None:
+        return elsewhere
+    below = re.fullmatch(re.escape(collection) + r"/\{(\w+)\}(/.*)?", path)
+    return below[1] if below and below[1] in _ID_PARAMETERS else None
+
+
+def _names(path: str) -> Iterable[str]:
+    return re.findall(r"\{(\w+)\}", path)

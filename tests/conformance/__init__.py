@@ -1,0 +1,1 @@
+"""Conformance: every published operation, its example and its refusals, on the running application."""
