@@ -16,11 +16,16 @@ VAGUE_NAMES = {"common", "helper", "helpers", "manager", "managers", "util", "ut
 # Where a program, not an import, leads into the package.
 ENTRY_POINTS = {
     "customary.cli": "the console script in pyproject.toml",
+    "customary.app": "the server's worker processes load it by its name",
     "customary.storage.migrations": "Alembic finds env.py and the versions by their files",
 }
 
 # Imports that stand inside a function because they must: "module of ours imports other": "reason".
-IMPORTS_INSIDE_FUNCTIONS: dict[str, str] = {}
+IMPORTS_INSIDE_FUNCTIONS: dict[str, str] = {
+    "customary.storage.migrate imports customary.storage.migrations.upgrade.upgrade": (
+        "Alembic and SQLAlchemy are half of what a command would import, and only a migration needs them"
+    ),
+}
 
 # What gives another answer each time it is asked, by module.
 UNREPEATABLE = {
@@ -119,8 +124,6 @@ def test_imports_stand_at_the_top() -> None:
 
 
 def test_no_module_is_dead() -> None:
-    if "customary.cli" not in NAMES:
-        pytest.skip("there is no entry point yet that could reach anything")
     paths = {name_of(path): path for path in MODULES}
     waiting = [name for name in NAMES if any(name == entry or name.startswith(f"{entry}.") for entry in ENTRY_POINTS)]
     reached: set[str] = set()

@@ -70,7 +70,7 @@ class Application:
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _http(self, request: Request, send: Send) -> None:
-        segments = request.segments or ()
+        segments = request.segments
         if segments[:1] == ("api",):
             page = _page(request, segments[1:])
             if page is not None:

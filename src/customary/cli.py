@@ -4,6 +4,8 @@ What a script would read is there as JSON on standard output; what went wrong is
 """
 
 import asyncio
+import shlex
+import shutil
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -16,7 +18,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from customary import server
+from customary import cli_users, server
 from customary.api import openapi, versions
 from customary.domain.account import Account, ApiKey, Scope
 from customary.domain.values import parse_id
@@ -80,7 +82,7 @@ def serve(
     """Start the service; with the embedded database unless a database URL is given."""
     settings = _settings(data_dir, database_url, host=host, port=port, workers=workers)
     del no_worker  # nothing runs in the background yet
-    server.run(settings, on_ready=_greet)
+    server.run(settings, on_ready=lambda address, first: _greet(settings, address, first))
 
 
 @app.command()
@@ -171,7 +173,11 @@ def create_key(
 @keys_app.command("list")
 def list_keys(data_dir: DataDir = None, database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
     """List all keys, without their secrets."""
-    keys = _with_owner(data_dir, database_url, accounts.all_keys)
+
+    async def look(owner: Connection) -> tuple[list[ApiKey], dict[UUID, str]]:
+        return await accounts.all_keys(owner), {each.id: each.name for each in await accounts.all_accounts(owner)}
+
+    keys, names = _with_owner(data_dir, database_url, look)
     if as_json:
         _print_json([_key_document(key) for key in keys])
         return
@@ -179,7 +185,7 @@ def list_keys(data_dir: DataDir = None, database_url: DatabaseUrl = None, as_jso
     rows = [
         (
             str(key.client_id),
-            str(key.account_id),
+            names[key.account_id],
             key.name,
             " ".join(sorted(key.scopes)),
             key.pinned_version or "",
@@ -290,7 +296,7 @@ def _require_version(version: str) -> None:
         raise SetupError(message)
 
 
-def _greet(address: str, first: server.FirstKey | None) -> None:
+def _greet(settings: Settings, address: str, first: server.FirstKey | None) -> None:
     typer.echo(f"Customary answers at {address}/api; the reference is at {address}/api/docs")
     if first is not None:
         typer.echo("\nThis is the first start: there is an account 'default' with this key.")
@@ -299,8 +305,16 @@ def _greet(address: str, first: server.FirstKey | None) -> None:
         typer.echo("Keep the secret now: it is not stored and cannot be shown again. Try it:\n")
         typer.echo(f"  curl -u {first.key.client_id}:{first.secret} {address}/api/customers\n")
     else:
-        typer.echo("For another key: customary keys create --account NAME")
+        typer.echo(f"For another key: {_command(settings, 'keys', 'create', '--account', 'NAME')}")
     sys.stdout.flush()
+
+
+def _command(settings: Settings, *arguments: str) -> str:
+    """What to type for this command: the program as it can be found, and the data directory if it is another one."""
+    program = "customary" if shutil.which("customary") else sys.argv[0]
+    is_elsewhere = settings.database_url is None and settings.data_dir != Settings().data_dir
+    place = ("--data-dir", str(settings.data_dir)) if is_elsewhere else ()
+    return shlex.join([program, *arguments, *place])
 
 
 def _account_document(account: Account) -> dict[str, str]:
@@ -324,7 +338,10 @@ def _print_json(document: object) -> None:
 
 
 def _print_table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-    table = Table(*heads)
+    table = Table()
+    for position, head in enumerate(heads):
+        # The first column is an id, which somebody is going to copy whole.
+        table.add_column(head, no_wrap=position == 0, overflow="fold")
     for row in rows:
         table.add_row(*row)
     Console().print(table)
@@ -336,6 +353,9 @@ def _print_findings(findings: list[Finding]) -> None:
     for finding in findings:
         table.add_row(marks[finding.verdict], finding.topic, finding.found, finding.advice)
     Console().print(table)
+
+
+app.add_typer(cli_users.users_app(_with_owner, _print_json, _print_table), name="users")
 
 
 if __name__ == "__main__":

@@ -67,7 +67,8 @@ def page(verdicts: Sequence[Verdict], additions: dict[str, str]) -> str:
         "",
         "Everything that our OpenAPI documents say beyond the published ones, as patterns over facts, and why:",
         "",
-        *(f"- `{pattern}`: {reason}" for pattern, reason in additions.items()),
+        # The space keeps a page's reader from taking brackets for a link.
+        *(f"- `{pattern.replace('](', '] (')}`: {reason}" for pattern, reason in additions.items()),
         "",
         "Operations of ours are tagged `Extensions` in the newest version's document.",
     ]

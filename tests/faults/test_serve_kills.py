@@ -149,6 +149,7 @@ def check(service: Service, answers: list[Answer]) -> None:
     assert max(each.seconds for each in answers) < LONGEST_SECONDS
     failed = [each for each in answers if each.status != 201]
     assert failed, "nobody met the failure"
+    assert not [line for line in service.log() if line["event"] == "request_failed"]
     for each in failed:
         assert each.status == 503, each
         assert each.body["error"]["type"] == "unavailable"

@@ -10,11 +10,11 @@ import asyncpg
 CUSTOMERS = """
 INSERT INTO customers (account_id, id, legal_name, legal_name_sort, legal_name_search, label, label_sort, label_search,
     domain, address, tax_status, status, custom_properties, version, created_at, updated_at, archived_at,
-    search_document, search_key)
+    search_emails, search_document, search_key)
 SELECT ($1::uuid[])[1 + CASE n % 6 WHEN 4 THEN 1 WHEN 5 THEN 2 ELSE 0 END], id, name, name, name, label, label, label,
        domain, '{"line1": "1 High Street", "town": "Bristol", "postcode": "BS1 4ST", "country": "GB"}', 'TAXED',
        'ACTIVE', jsonb_build_object('region', 'r' || n % 12, 'crm', 'crm-' || n), 1, made, made,
-       CASE WHEN n % 50 = 0 THEN made END, document, document
+       CASE WHEN n % 50 = 0 THEN made END, email, document, document
   FROM (SELECT *, E'\\n' || name || coalesce(E'\\n' || label, '') || E'\\n' || domain || E'\\n' || email || E'\\n'
                   || alias || E'\\n' AS document
           FROM (SELECT n, md5('customer' || n)::uuid AS id,
@@ -26,20 +26,19 @@ SELECT ($1::uuid[])[1 + CASE n % 6 WHEN 4 THEN 1 WHEN 5 THEN 2 ELSE 0 END], id, 
                        'crm-' || n AS alias,
                        timestamptz '2020-01-01 00:00:00Z' + n * interval '1 second' AS made
                   FROM generate_series($2::bigint, $3::bigint) n,
-                       (SELECT regexp_split_to_array('northern southern eastern western royal united general modern central
-                           atlantic pacific global alpine nordic silver golden crystal summit harbour meadow', '\\s+')
-                               AS first,
-                           regexp_split_to_array('instruments optics foods textiles motors shipping energy timber pharma
-                           printing robotics ceramics logistics dairy media software mining paper glass steel', '\\s+')
-                               AS second,
-                           string_to_array('ltd gmbh inc sarl', ' ') AS legal) words) made) told
+                       (SELECT string_to_array('northern southern eastern western royal united general modern '
+                                   'central atlantic pacific global alpine nordic silver golden crystal summit '
+                                   'harbour meadow', ' ') AS first,
+                               string_to_array('instruments optics foods textiles motors shipping energy timber '
+                                   'pharma printing robotics ceramics logistics dairy media software mining paper '
+                                   'glass steel', ' ') AS second,
+                               string_to_array('ltd gmbh inc sarl', ' ') AS legal) words) made) told
 """
 CONTACTS = """
-INSERT INTO contacts (account_id, id, customer_id, name, email, email_key, email_search, billing_preference, created_at,
-    updated_at)
-SELECT account_id, md5('contact' || id)::uuid, id, 'billing', email, email, email, 'PRIMARY', created_at, created_at
-  FROM (SELECT *, split_part(search_document, E'\\n', CASE WHEN label IS NULL THEN 4 ELSE 5 END) AS email
-          FROM customers) c
+INSERT INTO contacts (account_id, id, customer_id, name, email, email_key, billing_preference, created_at, updated_at)
+SELECT account_id, md5('contact' || id)::uuid, id, 'billing', search_emails, search_emails, 'PRIMARY', created_at,
+       created_at
+  FROM customers
 """
 ALIASES = """
 INSERT INTO customer_aliases (account_id, id, customer_id, value, created_at)

@@ -161,7 +161,8 @@ def test_refusals_fit_the_operation() -> None:
 
 
 def test_every_failure_is_described_but_the_one_that_no_operation_can_have() -> None:
-    assert STATUS.keys() - openapi.REFUSALS.keys() == {errors.MethodNotAllowed}
+    # What was contended is described as what it is: unavailable.
+    assert STATUS.keys() - openapi.REFUSALS.keys() == {errors.MethodNotAllowed, errors.Contended}
 
 
 @VERSIONS

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import httpx
 import pytest
@@ -27,6 +28,7 @@ from tests.support.published import Published
 
 from customary.app import Application
 from customary.domain.account import Scope
+from customary.storage import aliases
 
 MISSING = "0185a142-54ff-7ce5-846a-fc188432da6e"
 PATH = "/customer-aliases"
@@ -495,3 +497,45 @@ async def test_what_is_freed_and_wanted_at_once_ends_with_one_holder_or_none(acc
             assert holder["id"] in refused(creation, 409, "conflict")["message"]
             refused(found, 404, "notFound")
         await account.client.archive(other["id"])
+
+
+async def test_a_value_that_is_freed_while_its_holder_is_looked_for_is_taken(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first attempt finds it neither free nor held, and is made again."""
+    holder, other = await account.client.create(newest()), await account.client.create(newest())
+    alias = await add(account.client, holder, "wanted")
+    look_for, looked = aliases.holders, list[int]()
+
+    async def free_first(*arguments: Any) -> Any:  # noqa: ANN401 - whatever it takes and answers
+        looked.append(1)
+        if len(looked) == 1:
+            success(await account.client.delete(f"{PATH}/{alias['id']}"))
+        return await look_for(*arguments)
+
+    monkeypatch.setattr(aliases, "holders", free_first)
+    taken = await add(account.client, other, "wanted")
+    assert looked == [1]
+    assert success(await account.client.get("/customers/by-alias/wanted"))["id"] == taken["customerId"] == other["id"]
+
+
+async def test_of_those_who_delete_an_alias_one_does(account: Account, database: Database) -> None:
+    customer = await account.client.create(newest(customerAliases=["one"]))
+    [one] = (await page(account.client))["items"]
+    answers = await asyncio.gather(*(account.client.delete(f"{PATH}/{one['id']}") for _ in range(4)))
+    assert sorted(answer.status_code for answer in answers) == [200, 404, 404, 404]
+    assert [version for version, _, _ in await records.events(database, customer["id"])] == [1, 2]
+    assert len(await records.activities(database, "CUSTOMER_ALIAS")) == 1
+
+
+async def test_labels_given_at_the_same_time_are_all_kept(account: Account, database: Database) -> None:
+    customer = await account.client.create(newest(customerAliases=["a", "b", "c", "d"]))
+    items = (await page(account.client))["items"]
+    for number in range(3):
+        answers = await asyncio.gather(
+            *(account.client.put(f"{PATH}/{item['id']}", json={"label": f"{item['value']} {number}"}) for item in items)
+        )
+        assert {answer.status_code for answer in answers} == {200}
+    told = await records.events(database, customer["id"])
+    assert [version for version, _, _ in told] == list(range(1, 14))
+    assert {each["label"] for each in told[-1][2]["aliases"]} == {"a 2", "b 2", "c 2", "d 2"}

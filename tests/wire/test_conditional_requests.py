@@ -128,3 +128,16 @@ async def test_of_sixteen_writers_exactly_one_wins_each_round(account: Account) 
 
         assert sorted(answer.status_code for answer in answers) == [200] + [412] * (WRITERS - 1)
         assert (await account.client.customer(created["id"]))["label"] == won[0].json()["label"]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_the_tag_of_a_created_thing_is_that_of_reading_it(account: Account, version: str) -> None:
+    """Also where creating answers in another shape: wrapped, or with a secret that is shown once."""
+    policy = {"name": "p", "channel": "WEBHOOK", "recipients": ["https://example.com/"]}
+    for path, body in (("/customers", bodies.of(version)), ("/notifications/policies", policy)):
+        created = await account.client.post(path, version=version, json=body)
+        answer = success(created, 201)
+        thing = answer.get("customer", answer)
+        read = await account.client.get(f"{path}/{thing['id']}", version=version)
+
+        assert created.headers["etag"] == read.headers["etag"]

@@ -15,6 +15,7 @@ from customary.app import Application
 from customary.domain.account import Scope
 from customary.storage.custom_properties import KEYS
 from customary.storage.database import Database as Pool
+from customary.storage.migrations.versions import m0003_contacts
 
 PATH = "/customer-custom-property-keys"
 
@@ -51,6 +52,21 @@ async def test_a_key_is_there_as_long_as_a_customer_has_it(account: Account) -> 
     assert await keys(account.client) == ["a", "c"]
     await account.client.archive(first["id"])
     assert await keys(account.client) == ["a", "c"]
+
+
+async def test_customers_that_were_there_before_are_counted(
+    account: Account, second_account: Account, database: Database
+) -> None:
+    """The migration finds the same keys for the customers of all accounts as the changes that made them."""
+    await account.client.create(newest(customProperties={"a": "1", "b": "1"}))
+    await second_account.client.create(newest(customProperties={"b": "1"}))
+    every = "SELECT * FROM custom_property_keys ORDER BY account_id, key, customer_id"
+    async with owner_connection(database.owner_url) as owner:
+        before = await owner.fetch(every)
+        await owner.execute("TRUNCATE custom_property_keys")
+        await owner.execute(m0003_contacts.FILL)
+        assert len(before) == 3
+        assert await owner.fetch(every) == before
 
 
 async def test_what_was_refused_leaves_no_key(account: Account) -> None:

@@ -16,7 +16,7 @@ from customary.domain.search import fold, words
 
 async def make(client: Client, name: str, **changes: object) -> str:
     """A customer of this name that shares no text with another by accident; its id."""
-    changes = {"contacts": [contact("x@mail.invalid")]} | changes
+    changes = {"contacts": [contact("nn@nn.nn")]} | changes
     return (await client.create(newest(legalName=name, **changes)))["id"]
 
 
@@ -44,7 +44,7 @@ async def test_one_box_finds_a_customer_by_everything_that_names_it(account: Acc
         account.client,
         "Université de Genève",
         label="Großkunde",
-        url="https://shop.unige.example/",
+        url="https://shop.unige.ch/",
         contacts=[contact("ada@firma.example"), contact("billing@else.example", "NONE")],
         customerAliases=["CRM-20417"],
         integrationIds=[link(NEWEST, "Stripe", "cus_Nf8s")],
@@ -54,7 +54,7 @@ async def test_one_box_finds_a_customer_by_everything_that_names_it(account: Acc
         "GENEVE",
         "eneve",
         "grosskunde",
-        "unige.example",
+        "unige.ch",
         "ada@firma",
         "else.ex",
         "crm-20417",
@@ -100,7 +100,7 @@ async def test_exact_matches_come_first_then_prefixes_then_the_rest_by_name(acco
         ("d", {"contacts": [contact("info@acme.example")]}),
     ):
         await make(account.client, name, **changes)
-    expected = ["b", "z", "Äcme", "Acme alpha", "Acme Zeta", "c", "d", "a holding of acme"]
+    expected = ["b", "z", "Äcme", "Acme alpha", "Acme Zeta", "c", "a holding of acme", "d"]
     assert await account.client.names(q="acme") == expected
     assert await account.client.names(q=" ACME ") == expected
     assert await account.client.names(q="acme", sortOrder="DESC") == expected
@@ -182,7 +182,7 @@ async def test_what_a_search_finds_follows_every_change_at_once(account: Account
     )
     for typed in ("after", "new@mail", "new-alias", "external-7"):
         assert await client.names(q=typed) == ["after"], typed
-    for typed in ("before", "one", "x@mail", "old-alias"):
+    for typed in ("before", "one", "nn@n", "old-alias"):
         assert await client.names(q=typed) == [], typed
 
 
@@ -200,19 +200,21 @@ async def test_an_older_version_writes_what_the_search_finds(account: Account) -
         assert await account.client.names(q=typed) == ["Old"], typed
 
 
-async def test_aliases_contacts_and_links_are_found_after_changes_of_their_own(account: Account) -> None:
-    """The other ways of changing a customer: whatever operation stores it, the search sees it."""
+async def test_contacts_and_aliases_that_change_by_themselves_are_found_as_they_are_now(account: Account) -> None:
     client = account.client
     customer_id = await make(client, "only")
-    created = await client.post(
-        f"/customers/{customer_id}/aliases", version=NEWEST, json={"value": "added-later", "label": ""}
-    )
-    if created.status_code == 404:
-        created = await client.post(
-            "/customer-aliases", version=NEWEST, json={"customerId": customer_id, "value": "added-later", "label": "x"}
-        )
-    assert created.is_success, created.text
-    assert await client.names(q="added-later") == ["only"]
+    body = {"customerId": customer_id, "value": "added-later"}
+    alias = success(await client.post("/customer-aliases", version=NEWEST, json=body), 201)
+    path = f"/customers/{customer_id}/contacts"
+    person = success(await client.post(path, version=NEWEST, json=contact("late@riser.example", "NONE")), 201)
+    assert await client.names(q="added-later late@riser") == ["only"]
+    success(await client.delete(f"/customer-aliases/{alias['id']}", version=NEWEST))
+    body = contact("early@bird.example", "NONE")
+    success(await client.put(f"{path}/{person['id']}", version=NEWEST, json=body))
+    assert await client.names(q="early@bird") == ["only"]
+    success(await client.post(f"{path}/{person['id']}/archive", version=NEWEST))
+    for typed in ("added-later", "late@riser", "early@bird"):
+        assert await client.names(q=typed) == [], typed
 
 
 async def test_archived_customers_are_found_only_when_asked_for(account: Account) -> None:
@@ -233,18 +235,24 @@ async def test_q_combines_with_the_other_filters(account: Account) -> None:
 
 async def test_another_accounts_customers_are_not_found(account: Account, second_account: Account) -> None:
     foreign = await make(second_account.client, "acme", customProperties={"k": "v"})
-    for params in ({"q": "acme"}, {"q": foreign}, {"customProperties[k]": "v"}, {"updatedSince": "2020-01-01T00:00:00Z"}):
+    for params in (
+        {"q": "acme"},
+        {"q": foreign},
+        {"customProperties[k]": "v"},
+        {"updatedSince": "2020-01-01T00:00:00Z"},
+    ):
         assert (await account.client.page(**params))["pagination"] == {"totalResultSize": 0}, params
 
 
 @pytest.mark.parametrize(
-    "typed", ["москва", "оскв", "Мо", "ύψος", "υψος", "東京", "東", "京都", "😀", "a😀", "é", "مرحبا", "กรุง", "x", "a'b", "\""]
+    "typed",
+    ["москва", "оскв", "Мо", "ύψος", "υψος", "東京", "東", "京都", "😀", "a😀", "é", "مرحبا", "กรุง", "x", "a'b", '"'],
 )
 async def test_letters_of_every_script_and_signs_are_found(account: Account, typed: str) -> None:
-    await make(account.client, "other")
-    await make(account.client, "Москва ύψος 東京都 a😀b é مرحبا กรุงเทพ xy a'b \"q\"")
-    assert len(await account.client.names(q=typed)) == 1 + (typed in "other")
-    assert len(await account.client.names(legalName=typed)) == 1 + (typed in "other")
+    await make(account.client, "nobody")
+    await make(account.client, 'Москва ύψος 東京都 a😀b é مرحبا กรุงเทพ xy a\'b "q"')
+    assert len(await account.client.names(q=typed)) == 1
+    assert len(await account.client.names(legalName=typed)) == 1
 
 
 async def test_characters_that_share_an_entry_of_the_index_stay_different(account: Account) -> None:
@@ -256,7 +264,15 @@ async def test_characters_that_share_an_entry_of_the_index_stay_different(accoun
 
 @pytest.mark.parametrize(
     ("typed", "found"),
-    [("%", ["50% off"]), ("_", ["a_b"]), ("\\", ["c\\d"]), ("a%b", []), ("a_b", ["a_b"]), ("\\%", []), ("0%", ["50% off"])],
+    [
+        ("%", ["50% off"]),
+        ("_", ["a_b"]),
+        ("\\", ["c\\d"]),
+        ("a%b", []),
+        ("a_b", ["a_b"]),
+        ("\\%", []),
+        ("0%", ["50% off"]),
+    ],
 )
 async def test_wildcards_are_taken_literally(account: Account, typed: str, found: list[str]) -> None:
     for name in ("50% off", "a_b", "axb", "c\\d"):
@@ -315,7 +331,7 @@ async def test_a_search_finds_what_the_rule_says_in_its_order(
     asked = one_line(typed)
 
     def expected(item: Json) -> tuple[int, str, str] | None:
-        lines = [one_line(text) for text in (item["legalName"], "x@mail.invalid", item.get("domain", ""))]
+        lines = [one_line(text) for text in (item["legalName"], "nn@nn.nn", item.get("domain", ""))]
         if not all(any(word in line for line in lines) for word in asked.split()):
             return None
         rank = 0 if asked in lines else 1 if any(line.startswith(asked) for line in lines) else 2
@@ -437,7 +453,10 @@ async def test_custom_properties_match_exactly_and_combine(account: Account) -> 
         ("customProperties=x", {"customProperties": "type"}),
         ("customProperties[k=x", {"customProperties[k": "type"}),
         ("&".join(f"customProperties[{number}]=x" for number in range(11)), {"customProperties": "tooMany"}),
-        ("customProperties[]=x&limit=0&include=x", {"customProperties[]": "tooShort", "limit": "range", "include[0]": "enum"}),
+        (
+            "customProperties[]=x&limit=0&include=x",
+            {"customProperties[]": "tooShort", "limit": "range", "include[0]": "enum"},
+        ),
     ],
 )
 async def test_custom_property_filters_that_are_none_are_refused(

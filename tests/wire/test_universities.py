@@ -74,6 +74,7 @@ def found_by(response: httpx.Response) -> set[str]:
     not UNIVERSITIES.exists(),
     reason=f"{UNIVERSITIES} is not there; it is data to test with and no part of this repository.",
 )
+@pytest.mark.timeout(600)  # 20 seconds on an idle machine, and much more on one that does a lot besides
 async def test_all_universities_are_created_found_and_walked(account: Account) -> None:
     universities = json.loads(UNIVERSITIES.read_text(encoding="utf-8"))
     assert len(universities) == COUNT

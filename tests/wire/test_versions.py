@@ -162,7 +162,12 @@ async def test_a_verb_that_a_version_does_not_have_is_405_and_names_those_it_has
 ) -> None:
     response = await account.client.request(method, path, version=version)
     refused(response, 405, "methodNotAllowed")
-    assert response.headers["allow"] == allowed
+    found = response.headers["allow"]
+    assert method not in found.split(", ")
+    if version == NEWEST:  # it may have more than was published
+        assert set(allowed.split(", ")) <= set(found.split(", "))
+    else:
+        assert found == allowed
 
 
 async def test_a_request_id_comes_back(account: Account) -> None:

@@ -12,10 +12,15 @@ Current: TypeAlias = Callable[..., Awaitable[Wire]] | None
 
 
 class Outcome(Struct, frozen=True):
-    """An answer with its own status, where one endpoint has two ways to succeed."""
+    """An answer that says more than its body.
 
-    status: int
+    `status` is set where one endpoint has two ways to succeed. `seen_as` is set where a GET answers the same thing in
+    another shape: that is what the entity tag stands for, so that it can be used in a condition later.
+    """
+
     body: Wire
+    status: int | None = None
+    seen_as: Wire | None = None
 
 
 Handler = TypeVar("Handler", bound=Callable[..., Awaitable[Wire | Outcome]])

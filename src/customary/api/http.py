@@ -23,7 +23,7 @@ class Request(Struct, frozen=True):
     """One request before anything of it is trusted. Header names are lower case; a repeated header keeps all values."""
 
     method: str
-    segments: tuple[str, ...] | None
+    segments: tuple[str, ...]
     query_string: bytes
     headers: dict[bytes, list[bytes]]
     receive: Receive
@@ -52,16 +52,20 @@ def request_from(scope: Scope, receive: Receive) -> Request:
     return Request(scope["method"], _segments(raw_path), scope["query_string"], headers, receive)
 
 
-def _segments(raw_path: bytes) -> tuple[str, ...] | None:
-    """The parts of a path, each decoded by itself so that `%2F` stays inside one; None where no name can be such."""
-    path = raw_path.partition(b"?")[0]
+def _segments(raw_path: bytes) -> tuple[str, ...]:
+    """The parts of a path, each decoded by itself so that `%2F` stays inside one.
+
+    One that is not UTF-8 or has U+0000 becomes the empty text, which no path has: nothing is found there.
+    """
+    return tuple(_segment(segment) for segment in raw_path.partition(b"?")[0].split(b"/")[1:])
+
+
+def _segment(encoded: bytes) -> str:
     try:
-        if b"%" not in path:
-            return tuple(path.decode("ascii").split("/")[1:])
-        segments = tuple(unquote_to_bytes(segment).decode() for segment in path.split(b"/")[1:])
+        text = (unquote_to_bytes(encoded) if b"%" in encoded else encoded).decode()
     except UnicodeDecodeError:
-        return None
-    return None if any("\0" in segment for segment in segments) else segments
+        return ""
+    return "" if "\0" in text else text
 
 
 def query_parameters(query_string: bytes) -> dict[str, list[str]]:

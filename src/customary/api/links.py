@@ -5,7 +5,6 @@ of each entry of `GET /things`, of which a link can name the first.
 """
 
 import re
-from collections.abc import Iterable
 from typing import Any, TypeAlias, get_args, get_type_hints
 
 import msgspec
@@ -22,23 +21,27 @@ _ELSEWHERE = {
     "/customers": {"/customers/by-alias/{alias}": "alias", "/tax-registrations/for-customer/{id}": "id"},
     "/sequence-accounts": {"/tax-registrations/for-merchant/{id}": "id"},
 }
+# What a request has just put into a list, of which a link can name the first: a parameter and the list's field.
+_SENT = {"recipient": "recipients", "type": "notificationTypes"}
 
 
 def of(endpoint: Endpoint, version: Version) -> JsonObject:
     """The links of this endpoint's answer, by the operation that each leads to."""
     pointer = _id_pointer(endpoint)
-    if pointer is None:
-        return {}
-    given = {name: f"$request.path.{name}" for name in _names(endpoint.path)}
+    known = {name: f"$request.path.{name}" for name in _names(endpoint.path)}
+    if endpoint.body is not None:
+        fields = _field_names(endpoint.body)
+        known |= {name: f"$request.body#/{field}/0" for name, field in _SENT.items() if field in fields}
     links: JsonObject = {}
-    for target in version.endpoints:
-        name = _id_parameter(endpoint.path, target.path)
-        # A parameter that nothing here has a value for, such as a recipient, is left to the caller.
-        if name is not None:
+    for target in version.endpoints if pointer else ():
+        parameter = _id_parameter(endpoint.path, target.path)
+        found = known | ({parameter: f"$response.body#{pointer}"} if parameter else {})
+        wanted = _names(target.path)
+        if parameter and found.keys() >= set(wanted):
             links[target.operation_id] = {
                 "operationId": target.operation_id,
                 "description": target.summary,
-                "parameters": {**given, name: f"$response.body#{pointer}"},
+                "parameters": {name: found[name] for name in wanted},
             }
     return links
 
@@ -73,5 +76,5 @@ def _id_parameter(collection: str, path: str) -> str | None:
     return below[1] if below and below[1] in _ID_PARAMETERS else None
 
 
-def _names(path: str) -> Iterable[str]:
+def _names(path: str) -> list[str]:
     return re.findall(r"\{(\w+)\}", path)

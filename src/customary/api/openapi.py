@@ -265,7 +265,11 @@ def _operation(endpoint: Endpoint, version: Version, schemas: _Schemas) -> JsonO
 
 def _responses(endpoint: Endpoint, version: Version, schemas: _Schemas) -> JsonObject:
     content, description = schemas.content(endpoint.answer), schemas.schema(endpoint.answer).get("description")
-    own: JsonObject = {"description": description or "The answer.", "headers": headers.of_success(endpoint), "content": content}
+    own: JsonObject = {
+        "description": description or "The answer.",
+        "headers": headers.of_success(endpoint),
+        "content": content,
+    }
     found_links = links.of(endpoint, version)
     if found_links:
         own["links"] = found_links

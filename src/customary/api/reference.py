@@ -163,7 +163,7 @@ class _Described:
             is_required=is_required,
             description=schema.get("description", resolved.get("description", "")),
             limits=tuple(_limits(resolved)) + tuple(f"each {limit}" for limit in _limits(item)),
-            choices=tuple(map(str, resolved.get("enum", item.get("enum", ())))),
+            choices=tuple(str(each) for each in resolved.get("enum", item.get("enum", ())) if each is not None),
             fields=self.fields(schema, seen),
         )
 

@@ -103,10 +103,11 @@ async def _handle(tx: Tx, write: Write) -> Response:
         # `current` locks what it reads, so nobody changes it between this comparison and the write.
         conditions.require_match(write.if_match, _encode(await endpoint.current(tx, write.call)))
     answer = await endpoint.handler(tx, write.call, *write.arguments)
-    status, thing = (answer.status, answer.body) if isinstance(answer, Outcome) else (endpoint.status, answer)
-    body = _encode(thing)
-    headers = (conditions.etag_header(body),) if endpoint.is_single else ()
-    return Response(status, body, headers)
+    outcome = answer if isinstance(answer, Outcome) else Outcome(answer)
+    body = _encode(outcome.body)
+    seen = body if outcome.seen_as is None else _encode(outcome.seen_as)
+    headers = (conditions.etag_header(seen),) if endpoint.is_single else ()
+    return Response(outcome.status or endpoint.status, body, headers)
 
 
 def _undo_dry_run(tx: Tx, write: Write, response: Response) -> None:

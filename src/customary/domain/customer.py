@@ -209,7 +209,8 @@ def unarchive(customer: Customer, *, at: datetime) -> Customer:
 
 def touched(customer: Customer, *, at: datetime) -> Customer:
     """This customer with the change that something else brought about counted as one of its own."""
-    return replace(customer, updated_at=at, version=customer.version + 1)
+    # A transaction that waited for another one began before it: time must not seem to run backwards.
+    return replace(customer, updated_at=max(at, customer.updated_at), version=customer.version + 1)
 
 
 def with_contacts(customer: Customer, contacts: tuple[Contact, ...], *, at: datetime) -> Customer:

@@ -1,5 +1,6 @@
 """How text is folded so that a search finds `Universite` in `Université`, whatever the database's locale."""
 
+import re
 import string
 import unicodedata
 from collections.abc import Iterable
@@ -10,6 +11,7 @@ _STROKES = str.maketrans(
 )
 
 _DIGITS = string.digits + string.ascii_lowercase
+_TRIGRAM = re.compile("[0-9a-z]{3}")
 
 
 def fold(text: str) -> str:
@@ -61,9 +63,13 @@ def index_key(folded: str) -> str:
     return "".join(character if character < "\x80" else _pair(ord(character)) for character in folded)
 
 
-def index_pattern(word: str) -> str:
-    """The LIKE pattern that finds the index key of a folded word in the index key of a document."""
-    return _anywhere(index_key(word))
+def index_pattern(word: str) -> str | None:
+    """The LIKE pattern that finds the index key of a folded word in the index key of a document.
+
+    None for a word without three letters or digits in a row: the index would go through all that it has.
+    """
+    key = index_key(word)
+    return _anywhere(key) if _TRIGRAM.search(key) else None
 
 
 def _line(text: str) -> str:

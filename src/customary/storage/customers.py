@@ -73,23 +73,26 @@ OWN_COLUMNS: Final = ", ".join(
 )
 
 GET = f"SELECT {COLUMNS} FROM customers c WHERE c.account_id = $1 AND c.id = $2"  # noqa: S608 - constants
+# The comparison is with a subquery as a whole: under a policy one with an expression could not use the key.
 GET_BY_ALIAS = f"""
 SELECT {COLUMNS} FROM customers c
  WHERE c.account_id = $1
-   AND c.id = coalesce((SELECT a.customer_id FROM customer_aliases a WHERE a.account_id = $1 AND a.value = $2), $3)
+   AND c.id = (SELECT coalesce((SELECT a.customer_id FROM customer_aliases a
+                                 WHERE a.account_id = $1 AND a.value = $2), $3))
 """  # noqa: S608 - constants
 LOCK = "SELECT 1 FROM customers WHERE account_id = $1 AND id = $2 FOR UPDATE"
 INSERT = """
 INSERT INTO customers (account_id, id, legal_name, legal_name_sort, legal_name_search, label, label_sort, label_search,
     url, domain, telephone, address, tax_status, status, custom_properties, version, created_at, updated_at,
-    archived_at, search_document, search_key)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)
+    archived_at, search_emails, search_document, search_key)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)
 """
 UPDATE = """
 UPDATE customers
    SET legal_name = $3, legal_name_sort = $4, legal_name_search = $5, label = $6, label_sort = $7, label_search = $8,
        url = $9, domain = $10, telephone = $11, address = $12, tax_status = $13, status = $14, custom_properties = $15,
-       version = $16, created_at = $17, updated_at = $18, archived_at = $19, search_document = $20, search_key = $21
+       version = $16, created_at = $17, updated_at = $18, archived_at = $19, search_emails = $20, search_document = $21,
+       search_key = $22
  WHERE account_id = $1 AND id = $2
 """
 ARCHIVE_CONTACTS = """
@@ -97,14 +100,12 @@ UPDATE contacts SET archived_at = $4, updated_at = $4
  WHERE account_id = $1 AND customer_id = $2 AND id = ANY ($3::uuid[])
 """
 SAVE_CONTACTS = """
-INSERT INTO contacts (account_id, customer_id, id, name, email, email_key, email_search, billing_preference, created_at,
-    updated_at)
-SELECT $1, $2, * FROM unnest($3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::timestamptz[],
-    $10::timestamptz[])
+INSERT INTO contacts (account_id, customer_id, id, name, email, email_key, billing_preference, created_at, updated_at)
+SELECT $1, $2, * FROM unnest($3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::timestamptz[],
+    $9::timestamptz[])
 ON CONFLICT (account_id, id) DO UPDATE
    SET name = excluded.name, email = excluded.email, email_key = excluded.email_key,
-       email_search = excluded.email_search, billing_preference = excluded.billing_preference,
-       updated_at = excluded.updated_at
+       billing_preference = excluded.billing_preference, updated_at = excluded.updated_at
 """
 DELETE_LINKS = """
 DELETE FROM integration_links WHERE account_id = $1 AND customer_id = $2 AND service = ANY ($3::text[])
@@ -187,7 +188,6 @@ async def _save_contacts(tx: Tx, customer: Customer, before: tuple[Contact, ...]
             [contact.name for contact in changed],
             emails,
             [email.casefold() for email in emails],
-            [fold(email) for email in emails],
             [contact.billing_preference.value for contact in changed],
             [contact.created_at for contact in changed],
             [contact.updated_at for contact in changed],
@@ -216,6 +216,7 @@ async def _save_links(tx: Tx, customer: Customer, before: tuple[Link, ...]) -> N
 def _values(tx: Tx, customer: Customer) -> tuple[object, ...]:
     """The parameters of INSERT and UPDATE, which share their order."""
     label = customer.label
+    emails = "\n".join(fold(contact.email) for contact in customer.contacts)
     found_by = _found_by(customer)
     return (
         tx.account_id,
@@ -237,6 +238,7 @@ def _values(tx: Tx, customer: Customer) -> tuple[object, ...]:
         customer.created_at,
         customer.updated_at,
         customer.archived_at,
+        emails,
         found_by,
         index_key(found_by),
     )

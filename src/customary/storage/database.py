@@ -90,6 +90,10 @@ class Tx(Struct, frozen=True):
 Reading: TypeAlias = Bound | Tx
 
 
+# No account's id, so a connection in this state is bound anew whoever wants it.
+_UNCERTAIN = UUID(int=0)
+
+
 class _TenantConnection(asyncpg.Connection):
     """A connection that remembers whose tenant setting it holds."""
 
@@ -99,12 +103,12 @@ class _TenantConnection(asyncpg.Connection):
         """Nothing to reset: the tenant is set before each use, and a reset would cost a fifth of a read."""
         return ""
 
-    async def bind(self, account_id: UUID) -> None:
-        """Let this connection see this account's rows and no others."""
+    async def bind(self, account_id: UUID | None) -> None:
+        """Let this connection see this account's rows and no others; nobody's for None."""
         if self.bound_to == account_id:
             return
-        self.bound_to = None
-        await self.fetchval("SELECT set_config('app.account', $1, false)", str(account_id))
+        self.bound_to = _UNCERTAIN  # until the answer is here: a broken off change may have been made or not
+        await self.fetchval("SELECT set_config('app.account', $1, false)", str(account_id or ""))
         self.bound_to = account_id
 
 
@@ -158,6 +162,7 @@ class Database:
     async def without_tenant(self) -> AsyncGenerator[Connection]:
         """A connection for the look-ups that come before a tenant is known; policies hide every tenant's rows."""
         async with self._connection() as connection:
+            await connection.bind(None)
             yield connection
 
     @asynccontextmanager

@@ -1,18 +1,10 @@
 """Brings the schema up to date, over a connection of the tables' owner."""
 
-from importlib import resources
-
 import asyncpg
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import Connection, text
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.pool import NullPool
 
 from customary.errors import SetupError
 from customary.storage import schema
-from customary.storage.schema import HEAD, SCHEMA, SEARCH_PATH, SERVICE_ROLE
+from customary.storage.schema import HEAD, LOCK, SCHEMA, SERVICE_ROLE
 
 OLDEST_POSTGRESQL, NEWEST_POSTGRESQL = 15, 18
 
@@ -37,8 +29,6 @@ SELECT concat_ws(' ',
     CASE WHEN NOT has_database_privilege(current_database(), 'CREATE')
          THEN format('GRANT CREATE ON DATABASE %I TO %I;', current_database(), session_user) END)
 """  # noqa: S608 - constants
-# Two migrations at once would both find the old version: the second waits here and then finds nothing to do.
-_LOCK = "SELECT pg_advisory_lock(7160561413842166)"
 
 
 async def migrate(url: str) -> str | None:
@@ -49,29 +39,10 @@ async def migrate(url: str) -> str | None:
     if before is not None and before > HEAD:
         await schema.require_current(url)
     await _prepare(url)
-    engine = create_async_engine(
-        "postgresql+asyncpg://",
-        async_creator=lambda: asyncpg.connect(url, server_settings={"search_path": SEARCH_PATH}),
-        poolclass=NullPool,
-    )
-    try:
-        async with engine.connect() as connection:
-            await connection.run_sync(_upgrade)
-    except (DBAPIError, asyncpg.PostgresError) as error:
-        cause = error.orig if isinstance(error, DBAPIError) else error
-        message = f"The migration failed and was undone: {cause}"
-        raise SetupError(message) from error
-    finally:
-        await engine.dispose()
+    from customary.storage.migrations.upgrade import upgrade  # noqa: PLC0415 - half of the imports of every command
+
+    await upgrade(url)
     return before
-
-
-def config() -> Config:
-    """How Alembic finds the migrations."""
-    made = Config()
-    made.set_main_option("script_location", str(resources.files("customary.storage.migrations")))
-    made.set_main_option("path_separator", "os")
-    return made
 
 
 async def _prepare(url: str) -> None:
@@ -81,7 +52,7 @@ async def _prepare(url: str) -> None:
         if not OLDEST_POSTGRESQL <= major <= NEWEST_POSTGRESQL:
             message = f"This is PostgreSQL {major}; Customary runs on {OLDEST_POSTGRESQL} to {NEWEST_POSTGRESQL}."
             raise SetupError(message)
-        await connection.execute(_LOCK)
+        await connection.execute(LOCK)
         try:
             if not await connection.fetchval(_HAS_ROLE):
                 await connection.execute(_CREATE_ROLE)
@@ -93,11 +64,3 @@ async def _prepare(url: str) -> None:
             advice = f" Let an administrator run: {missing}" if missing else ""
             message = f"The database cannot be prepared by this login: {error.args[0]}.{advice}"
             raise SetupError(message) from None
-
-
-def _upgrade(connection: Connection) -> None:
-    connection.execute(text(_LOCK))
-    connection.commit()
-    made = config()
-    made.attributes["connection"] = connection
-    command.upgrade(made, "head")

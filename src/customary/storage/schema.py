@@ -25,6 +25,8 @@ SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = '{SERVICE_ROLE}' AND pg_has_
 LET_SERVE = f"SELECT format('GRANT {SERVICE_ROLE} TO %I;', session_user)"
 IS_BOUND = f"SELECT row_security_active('{SCHEMA}.accounts')"
 
+# Two migrations at once would both find the old version: the second waits here and then finds nothing to do.
+LOCK = "SELECT pg_advisory_lock(7160561413842166)"
 _HOW_TO_MIGRATE = "Run, with the same database: customary migrate"
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 from msgspec import UNSET, Meta, UnsetType
 
 from customary.api.bodies import flat_contact, repeated_services, state_problems
-from customary.api.endpoint import Call, Routes
+from customary.api.endpoint import Call, Outcome, Routes
 from customary.api.paging import (
     AliasFilter,
     Cursor,
@@ -299,10 +299,10 @@ async def list_all(reading: Bound, call: Call, query: CustomerQuery) -> Customer
 
 
 @ROUTES.post("/customers", body=CreateCustomerRequest, answer=CreatedBody, summary="Create a customer")
-async def create(tx: Tx, _call: Call, body: CreateCustomerRequest) -> CreatedBody:
+async def create(tx: Tx, _call: Call, body: CreateCustomerRequest) -> Outcome:
     """Create a customer with its contacts, aliases and links in one step."""
-    customer = await create_customer(tx, from_wire(body))
-    return CreatedBody(customer=to_wire(customer, tx.account_id))
+    customer = to_wire(await create_customer(tx, from_wire(body)), tx.account_id)
+    return Outcome(CreatedBody(customer=customer), seen_as=customer)
 
 
 @ROUTES.get("/customers/{id}", answer=CustomerBody, summary="Get a customer")

@@ -2,7 +2,7 @@
 
 from msgspec.structs import asdict
 
-from customary.api.endpoint import Call, Routes
+from customary.api.endpoint import Call, Outcome, Routes
 from customary.api.paging import PaginationBody
 from customary.api.people import AccountIds, PageQuery, UserFields, page_of, user_fields
 from customary.api.wire import Id, Wire
@@ -66,10 +66,11 @@ async def get(reading: Bound, call: Call) -> UserBody:
 @ROUTES.put(
     "/users/{id}", body=UserRequest, answer=UserAccountsBody, status=201, summary="Update a user", current=current
 )
-async def update(tx: Tx, call: Call, body: UserRequest) -> UserAccountsBody:
+async def update(tx: Tx, call: Call, body: UserRequest) -> Outcome:
     """Say which accounts a user may enter. It can only be the key's own: users belong to one account."""
     user = await set_accounts(tx, parse_id(call.path["id"]), tuple(body.sequence_account_ids))
-    return UserAccountsBody(id=str(user.id), sequence_account_ids=[str(tx.account_id)])
+    body_of_answer = UserAccountsBody(id=str(user.id), sequence_account_ids=[str(tx.account_id)])
+    return Outcome(body_of_answer, seen_as=to_wire(user, tx.account_id))
 
 
 @ROUTES.delete("/users/{id}", answer=UserBody, summary="Delete a user", current=current)

@@ -5,7 +5,7 @@ from typing import Annotated, TypeAlias
 from msgspec import UNSET, Meta, UnsetType
 from msgspec.structs import asdict
 
-from customary.api.endpoint import Call, Routes
+from customary.api.endpoint import Call, Outcome, Routes
 from customary.api.paging import PageParameters, PaginationBody
 from customary.api.people import PageQuery
 from customary.api.policies import (
@@ -119,9 +119,10 @@ async def list_all(reading: Bound, call: Call, query: PageQuery) -> PolicyList:
 
 
 @ROUTES.post("/notifications/policies", body=PolicyRequest, answer=PolicyBody, summary="Create a notification policy")
-async def create(tx: Tx, _call: Call, body: PolicyRequest) -> PolicyBody:
+async def create(tx: Tx, _call: Call, body: PolicyRequest) -> Outcome:
     """Create a policy. What is sent through it has the form of this version. Its secret is shown this once."""
-    return to_wire(await operations.create_policy(tx, from_wire(body)), tx, with_secret=True)
+    policy = await operations.create_policy(tx, from_wire(body))
+    return Outcome(to_wire(policy, tx, with_secret=True), seen_as=to_wire(policy, tx))
 
 
 @ROUTES.get("/notifications/policies/{id}", answer=PolicyBody, summary="Get a notification policy")

@@ -178,7 +178,7 @@ async def put_by_alias(tx: Tx, call: Call, body: CustomerRequest) -> Outcome:
         message = f"The alias has {len(alias)} characters; at most {_LONGEST_ALIAS} are allowed."
         raise Invalid(message, (Problem("alias", "tooLong", message),))
     customer, is_new = await put_customer_by_alias(tx, alias, whole.from_wire(body))
-    return Outcome(201 if is_new else 200, to_wire(customer))
+    return Outcome(to_wire(customer), status=201 if is_new else 200)
 
 
 @ROUTES.get("/customer-organizations", query=OrganizationQuery, answer=OrganizationList, summary="List organisations")

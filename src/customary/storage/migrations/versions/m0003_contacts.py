@@ -20,8 +20,11 @@ CREATE TABLE custom_property_keys (
     CONSTRAINT custom_property_keys_customer_id_fkey
         FOREIGN KEY (account_id, customer_id) REFERENCES customers (account_id, id)
 );
+"""
+
+FILL = """
 INSERT INTO custom_property_keys (account_id, key, customer_id)
-SELECT c.account_id, jsonb_object_keys(c.custom_properties), c.id FROM customers c;
+SELECT c.account_id, jsonb_object_keys(c.custom_properties), c.id FROM customers c
 """
 
 # The database keeps the keys itself, like an index, so that nothing that writes a customer can forget them. It does so
@@ -55,6 +58,7 @@ GRANT SELECT, INSERT, DELETE ON custom_property_keys TO customary_service;
 def upgrade() -> None:
     """Add the label and the index, and keep the keys from now on, beginning with those that are there."""
     run(TABLES)
+    run(FILL)
     bind_to_tenant("custom_property_keys")
     run(TRIGGERS)
 

@@ -1,0 +1,161 @@
+"""What schemathesis is told about this service on top of the served document. It loads this module by itself.
+
+Nothing here hides an answer: requests are made more telling, and an alarm about an invalid request is put down only
+when what went over the wire was valid by the document that is served.
+"""
+
+import base64
+import copy
+import itertools
+import json
+import os
+from typing import Any
+from urllib.parse import quote
+
+import schemathesis
+from requests import PreparedRequest
+from requests.structures import CaseInsensitiveDict
+from schemathesis.core.failures import AcceptedNegativeData, Failure
+from schemathesis.core.parameters import ParameterLocation
+from schemathesis.core.transport import Response
+from schemathesis.generation.case import Case
+from schemathesis.generation.meta import REQUEST_SHAPE_PROBES, CaseMetadata, TestPhase, coverage_scenario
+
+from tests.fuzz.completion import Known, chance, complete_body, complete_query
+from tests.fuzz.contract import Contract, Sent
+
+# Set by the campaign: the key that schemathesis sends, as `client id:secret`.
+CREDENTIALS = os.environ["FUZZ_CREDENTIALS"]
+_RIGHT = "Basic " + base64.b64encode(CREDENTIALS.encode()).decode()
+# Set to keep a run short.
+IS_BRIEF = "FUZZ_BRIEF" in os.environ
+_BRIEF_VALUES = 3
+_BRIEF_PATH = "/customers"
+_SAME_EVERYWHERE = {"Sequence-Version", "X-Request-Id", "Idempotency-Key"}
+_numbers = itertools.count()
+
+
+class _Served:
+    """The document as it is served, once it is loaded: to judge requests by, and to follow its links."""
+
+    contract: Contract
+    known: Known
+
+
+@schemathesis.hook
+def before_load_schema(context: Any, raw_schema: dict[str, Any]) -> None:
+    """Keep the document as it was served."""
+    document = copy.deepcopy(raw_schema)
+    _Served.contract, _Served.known = Contract(document), Known(document)
+    if IS_BRIEF:
+        _shorten(raw_schema)
+
+
+@schemathesis.hook
+def before_call(context: Any, case: Case, kwargs: dict[str, Any]) -> None:
+    """Let a case without the right credentials go out as it was made; complete what is meant to be valid."""
+    if _is_about_credentials(case):
+        kwargs["auth"] = _as_it_is
+    if case.meta is not None and coverage_scenario(case) not in REQUEST_SHAPE_PROBES:
+        _complete(case, case.meta)
+
+
+@schemathesis.hook
+def after_call(context: Any, case: Case, response: Response) -> None:
+    """Remember what the answer leads to."""
+    if not 200 <= response.status_code < 300:
+        return
+    answer = json.loads(response.content or b"null")
+    _Served.known.learn((case.path, case.method, response.status_code), case.path_parameters, case.body, answer)
+
+
+@schemathesis.hook
+def filter_failure(context: Any, failure: Failure, case: Case, response: Response) -> bool:
+    """Whether this alarm counts: one about an accepted request does if that was invalid when it was sent."""
+    return not isinstance(failure, AcceptedNegativeData) or bool(_Served.contract.faults(case.path, _sent(response)))
+
+
+@schemathesis.check
+def refuses_strangers(ctx: Any, response: Response, case: Case) -> None:
+    """Whoever comes without the right credentials gets 401, or is told that there is no such version."""
+    if response.request.headers.get("Authorization") == _RIGHT or response.status_code == 401:
+        return
+    is_version = response.status_code == 400 and b'"UnrecognisedApiVersion"' in response.content
+    assert is_version, f"without the right credentials the answer is {response.status_code} instead of 401"
+
+
+def _shorten(document: dict[str, Any]) -> None:
+    """Leave the first values of what requests choose from, and headers that are the same everywhere in one place.
+
+    Answers keep all their values, so what requests share with them is copied first.
+    """
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            for content in operation.get("requestBody", {}).get("content", {}).values():
+                content["schema"] = _shortened(content["schema"], document)
+            operation["parameters"] = [
+                {**each, "schema": _shortened(each["schema"], document)}
+                for each in operation["parameters"]
+                if path == _BRIEF_PATH or each["name"] not in _SAME_EVERYWHERE
+            ]
+
+
+def _shortened(schema: Any, document: dict[str, Any]) -> Any:
+    if isinstance(schema, list):
+        return [_shortened(part, document) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        return _shortened(document["components"]["schemas"][schema["$ref"].rpartition("/")[2]], document)
+    return {key: part[:_BRIEF_VALUES] if key == "enum" else _shortened(part, document) for key, part in schema.items()}
+
+
+def _is_about_credentials(case: Case) -> bool:
+    """Whether a case was made to have no credentials, or wrong ones."""
+    if case.meta is None or not case.meta.generation.mode.is_negative or coverage_scenario(case) in REQUEST_SHAPE_PROBES:
+        return False
+    about = case.meta.phase.data
+    named = {about.parameter, *(mutation.parameter for mutation in about.mutations)}
+    return "Authorization" in named or "Authorization" not in (case.headers or CaseInsensitiveDict[str]())
+
+
+def _complete(case: Case, meta: CaseMetadata) -> None:
+    """Put what exists and what holds into those parts of a case that are meant to be valid."""
+    number = chance(case.path, case.path_parameters, case.query, case.body)
+    # A case that is invalid in one place is made sound everywhere else: it must not be refused for another reason.
+    is_complete = meta.generation.mode.is_negative or number % 8
+    if not meta.is_negative_at(ParameterLocation.HEADER):
+        # A made-up key is soon made up again, and a made-up tag is never the right one.
+        if is_complete and "Idempotency-Key" in case.headers:
+            case.headers["Idempotency-Key"] = f"fuzz-{next(_numbers)}"
+        if is_complete and "If-Match" in case.headers:
+            case.headers["If-Match"] = "*"
+    if not is_complete:
+        return
+    is_walking = meta.phase.name is TestPhase.STATEFUL  # then a link has said which thing is meant
+    if case.path_parameters and not meta.is_negative_at(ParameterLocation.PATH) and not is_walking:
+        found = _Served.known.path(case.operation.definition.raw["operationId"], number // 8)
+        case.path_parameters.update({name: quote(value, safe="") for name, value in (found or {}).items()})
+    if case.query and not meta.is_negative_at(ParameterLocation.QUERY):
+        complete_query(case.query)
+    if isinstance(case.body, dict) and not meta.is_negative_at(ParameterLocation.BODY):
+        case.body = complete_body(case.body, _Served.known, lambda: f"alias-{next(_numbers)}")
+
+
+def _as_it_is(request: PreparedRequest) -> PreparedRequest:
+    return request
+
+
+def _sent(response: Response) -> Sent:
+    request = response.request
+    body = request.body
+    return Sent(
+        method=str(request.method),
+        url=str(request.url),
+        headers={name.lower(): _text(value) for name, value in request.headers.items()},
+        body=body.encode() if isinstance(body, str) else body if isinstance(body, bytes) else None,
+    )
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else value
