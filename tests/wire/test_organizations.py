@@ -143,3 +143,23 @@ async def test_a_new_name_is_shown_in_organisations(account: Account) -> None:
     child = await make(account.client, "Child", parent)
     await account.client.update(parent, newest(legalName="Renamed"))
     assert await shown(account.client, child) == [("Renamed", ["Child"])]
+
+
+async def test_repeating_the_parent_changes_nothing_even_after_it_was_archived(account: Account) -> None:
+    """Who sends back what it read is not refused for what happened to another customer."""
+    parent = await account.client.create(newest(legalName="Parent"))
+    child = await account.client.create(newest(parentId=parent["id"]))
+    await account.client.archive(parent["id"])
+    updated = await account.client.update(child["id"], newest(parentId=parent["id"], label="new"))
+
+    assert updated["label"] == "new"
+    assert [each["owner"]["id"] for each in updated["organizations"]] == [parent["id"]]
+
+
+async def test_the_own_id_in_capitals_is_no_further_alias(account: Account) -> None:
+    """An id is an alias in either case, so naming it among the aliases adds none."""
+    created = await account.client.create(newest())
+    await account.client.update(created["id"], newest(customerAliases=[created["id"].upper()]))
+    aliases = await account.client.get(f"/customers/{created['id']}/aliases")
+
+    assert aliases.json() == {"items": []}

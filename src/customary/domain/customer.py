@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from customary.domain import contacts as contact_rules
 from customary.domain.contacts import MAXIMUM_CONTACTS, BillingPreference, Contact, ContactWrite, FlatContacts
-from customary.domain.values import PUBLIC_MAILBOX_PROVIDERS, STATES_BY_COUNTRY, registrable_domain
+from customary.domain.values import PUBLIC_MAILBOX_PROVIDERS, STATES_BY_COUNTRY, parse_id, registrable_domain
 from customary.errors import Conflict, Invalid, Problem
 
 MAXIMUM_ALIASES = 100
@@ -265,7 +265,7 @@ def _rewrite_aliases(
     if wanted is UNSET:
         return customer.aliases
     # The customer's own id is always an alias of it, so naming it among the others adds nothing.
-    values = [value for value in dict.fromkeys(wanted) if value != str(customer.id)]
+    values = [value for value in dict.fromkeys(wanted) if parse_id(value) != customer.id]
     held = {alias.value: alias for alias in customer.aliases}
     kept = [alias for alias in customer.aliases if alias.value in values]
     return (*kept, *(Alias(new_id(), value, at) for value in values if value not in held))

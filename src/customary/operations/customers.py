@@ -179,6 +179,8 @@ async def _set_parent(tx: Tx, customer_id: UUID, parent_id: UUID) -> None:
     """Make the customer a member of its parent's organisation, which is made if there is none."""
     if parent_id == customer_id:
         raise _invalid_parent("A customer cannot be its own parent.")
+    if await organizations.is_child(tx, parent_id, customer_id):
+        return  # also where the parent has been archived since: repeating what is so changes nothing
     try:
         parent = await customers.get_for_update(tx, parent_id)
     except NotFound:

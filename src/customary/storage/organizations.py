@@ -26,6 +26,12 @@ GET_ALL = f"""
 SELECT {_COLUMNS} {_SOURCE} WHERE o.account_id = $1 AND o.id = ANY ($2::uuid[]) ORDER BY o.created_at, o.id
 """
 OWNED = "SELECT id FROM organizations WHERE account_id = $1 AND owner_id = $2"
+IS_CHILD = """
+SELECT EXISTS (
+    SELECT FROM organizations o
+      JOIN organization_members m ON m.account_id = o.account_id AND m.organization_id = o.id
+     WHERE o.account_id = $1 AND o.owner_id = $2 AND m.customer_id = $3 AND m.is_by_parent)
+"""
 
 # Organisations are changed rarely and checked for circles across several rows, so an account's changes to them come
 # one after another. The lock is taken on the account's own number and ends with the transaction.
@@ -93,6 +99,11 @@ async def lock(tx: Tx) -> None:
     Whoever wants customers as well takes this first.
     """
     await tx.connection.execute(LOCK, str(tx.account_id))
+
+
+async def is_child(tx: Tx, owner_id: UUID, customer_id: UUID) -> bool:
+    """Whether the customer joined this owner's organisation by naming it as its parent."""
+    return await tx.connection.fetchval(IS_CHILD, tx.account_id, owner_id, customer_id)
 
 
 async def ensure(tx: Tx, owner_id: UUID, new_id: UUID) -> UUID:
