@@ -21,7 +21,7 @@ from customary.domain.page import (
     Window,
 )
 from customary.errors import Invalid, Problem
-from customary.storage import customer_pages
+from customary.storage import customer_pages, organizations
 from customary.storage.database import Reading
 
 DEFAULT_LIMIT = 20
@@ -175,7 +175,11 @@ async def customer_page(
     value_type = datetime if order in {CustomerOrder.CREATED_AT, CustomerOrder.UPDATED_AT} else str
     key = (reading.account_id, "customers", wanted, order)
     asked = pager(call, key, parameters, value_type=value_type)
-    page = await customer_pages.fetch(reading, wanted, order, asked.window, parts)
+    # An organisation is read once, however many of its members are on the page.
+    own_parts = [part for part in parts if part is not CustomerPart.ORGANIZATIONS]
+    page = await customer_pages.fetch(reading, wanted, order, asked.window, own_parts)
+    if CustomerPart.ORGANIZATIONS in parts:
+        page = msgspec.structs.replace(page, items=await organizations.with_organizations(reading, page.items))
     return page, asked.pagination(page)
 
 

@@ -63,13 +63,14 @@ def index_key(folded: str) -> str:
     return "".join(character if character < "\x80" else _pair(ord(character)) for character in folded)
 
 
-def index_pattern(word: str) -> str | None:
-    """The LIKE pattern that finds the index key of a folded word in the index key of a document.
+def index_pattern(word: str) -> str:
+    """The LIKE pattern that finds the index key of a folded word in the index key of a document."""
+    return _anywhere(index_key(word))
 
-    None for a word without three letters or digits in a row: the index would go through all that it has.
-    """
-    key = index_key(word)
-    return _anywhere(key) if _TRIGRAM.search(key) else None
+
+def is_indexed(word: str) -> bool:
+    """Whether the index helps to find a folded word: it knows three letters or digits in a row."""
+    return _TRIGRAM.search(index_key(word)) is not None
 
 
 def _line(text: str) -> str:

@@ -22,7 +22,7 @@ from customary.domain.page import (
     Relevance,
     Window,
 )
-from customary.domain.search import at_start, contains_pattern, exactly, index_pattern, word_pattern, words
+from customary.domain.search import at_start, contains_pattern, exactly, index_pattern, is_indexed, word_pattern, words
 from customary.domain.values import parse_id
 from customary.storage import customers, keyset
 from customary.storage.database import Reading
@@ -123,12 +123,11 @@ async def _few(reading: Reading, wanted: CustomerFilter, order: Order) -> list[U
     if wanted.alias is not None:
         return None  # this is one customer at most, and found by a key
     texts = (wanted.q, wanted.legal_name, wanted.label, wanted.email)
-    wanted_words = words(" ".join(text for text in texts if text is not None))
-    patterns = [pattern for word in wanted_words if (pattern := index_pattern(word)) is not None]
+    looked_for = words(" ".join(text for text in texts if text is not None))
     named = None if wanted.q is None else parse_id(wanted.q.strip())
     attempts: list[tuple[str, tuple[object, ...]]] = []
-    if patterns:
-        attempts.append((WITH_TEXT, (patterns, FEW + 1)))
+    if any(map(is_indexed, looked_for)):
+        attempts.append((WITH_TEXT, (list(map(index_pattern, looked_for)), FEW + 1)))
     if wanted.custom_properties:
         attempts.append((WITH_PROPERTIES, (_encode(wanted.custom_properties).decode(), FEW + 1)))
     if wanted.updated_since is not None and order is not CustomerOrder.UPDATED_AT:
