@@ -4,8 +4,6 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 PACKAGE = Path(__file__).parent.parent / "src" / "customary"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

@@ -10,6 +10,7 @@ from tests.support.clients import Client
 from tests.support.published import Published
 
 MISSING = "0185a142-54ff-7ce5-846a-fc188432da6e"
+PARAMETERS: tuple[str, ...] = ("id", "customer", "alias", "type", "recipient")
 TYPES = {
     400: {"validationError", "UnrecognisedApiVersion"},
     401: {"unauthorized"},
@@ -61,7 +62,7 @@ class Examiner:
             method,
             path,
             accepted,
-            accepted and "no answer" or self._validity(method, path, answer),
+            (accepted and "no answer") or self._validity(method, path, answer),
             "; ".join(filter(None, refused)),
             refusals,
         )
@@ -85,7 +86,7 @@ class Examiner:
         if status == 404 and "{" not in path:
             return ""  # a list is never missing; the published document names the status without a case for it
         if status == 404:
-            parameters = dict.fromkeys(("id", "customer", "alias", "type", "recipient"), MISSING)
+            parameters = dict.fromkeys(PARAMETERS, MISSING)
         elif "{" in path:
             parameters = await self._world.parameters(path)
         headers: dict[str, str] = {}

@@ -69,66 +69,57 @@ class World:
         return success(await self.client.get("/activity-logs", version=NEWEST))["items"][0]["id"]
 
     async def parameters(self, path: str) -> Parameters:
-        """Values for the parameters of a published path."""
-        for prefix, make in self._makers().items():
+        """Values for the parameters of a published path; the first prefix that fits counts."""
+        makers: dict[str, Callable[[], Awaitable[Parameters]]] = {
+            "/customers/by-alias/{": self._of_alias_value,
+            "/customers/{customer}/contacts/{": self.contact,
+            "/customers/{customer}/contacts": self._of_customer,
+            "/tax-registrations/for-customer/{": self._of_taxed_customer,
+            "/tax-registrations/for-merchant/{": self._of_taxed_merchant,
+            "/notifications/policies/{": self._of_policy,
+        }
+        for prefix, make in makers.items():
             if path.startswith(prefix):
                 return await make()
-        return {}
-
-    def _makers(self) -> dict[str, Callable[[], Awaitable[Parameters]]]:
-        """For each kind of path what makes its parameters; the first prefix that fits counts."""
-
-        def of_id(make: Callable[[], Awaitable[str]]) -> Callable[[], Awaitable[Parameters]]:
-            async def parameters() -> Parameters:
-                return {"id": await make()}
-
-            return parameters
-
-        async def by_alias() -> Parameters:
-            return {"alias": (await self.alias())["value"]}
-
-        async def alias_id() -> str:
-            return (await self.alias())["id"]
-
-        async def of_customer() -> Parameters:
-            return {"customer": await self.customer()}
-
-        async def registration_id() -> str:
-            return (await self.tax_registration("customerId"))["id"]
-
-        async def for_customer() -> str:
-            return (await self.tax_registration("customerId"))["customerId"]
-
-        async def for_merchant() -> str:
-            return (await self.tax_registration("merchantId"))["merchantId"]
-
-        async def of_policy() -> Parameters:
-            policy = await self.policy()
-            return {"id": policy, "type": "CUSTOMER_CREATED", "recipient": "one%40example.com"}
-
-        async def own() -> str:
-            return str(self.account.id)
-
-        async def user() -> str:
-            return self._user_id
-
-        return {
-            "/customers/by-alias/{": by_alias,
-            "/customers/{customer}/contacts/{": self.contact,
-            "/customers/{customer}/contacts": of_customer,
-            "/customers/{id}": of_id(self.customer),
-            "/customer-aliases/{": of_id(alias_id),
-            "/customer-organizations/{": of_id(self.organization),
-            "/tax-registrations/for-customer/{": of_id(for_customer),
-            "/tax-registrations/for-merchant/{": of_id(for_merchant),
-            "/tax-registrations/{": of_id(registration_id),
-            "/customer-settings/{": of_id(self.payment_settings),
-            "/payments/settings/customers/{": of_id(self.payment_settings),
-            "/notifications/policies/{": of_policy,
-            "/activity-logs/{": of_id(self.activity),
-            "/sequence-accounts/{": of_id(own),
-            "/users/{": of_id(user),
+        ids: dict[str, Callable[[], Awaitable[str]]] = {
+            "/customers/{": self.customer,
+            "/customer-aliases/{": self._alias_id,
+            "/customer-organizations/{": self.organization,
+            "/tax-registrations/{": self._registration_id,
+            "/customer-settings/{": self.payment_settings,
+            "/payments/settings/customers/{": self.payment_settings,
+            "/activity-logs/{": self.activity,
+            "/sequence-accounts/{": self._own_id,
+            "/users/{": self._user,
         }
+        return {"id": await make_id()} if (make_id := _of_prefix(ids, path)) else {}
+
+    async def _of_alias_value(self) -> Parameters:
+        return {"alias": (await self.alias())["value"]}
+
+    async def _of_customer(self) -> Parameters:
+        return {"customer": await self.customer()}
+
+    async def _of_taxed_customer(self) -> Parameters:
+        return {"id": (await self.tax_registration("customerId"))["customerId"]}
+
+    async def _of_taxed_merchant(self) -> Parameters:
+        return {"id": (await self.tax_registration("merchantId"))["merchantId"]}
+
+    async def _of_policy(self) -> Parameters:
+        return {"id": await self.policy(), "type": "CUSTOMER_CREATED", "recipient": "one%40example.com"}
+
+    async def _alias_id(self) -> str:
+        return (await self.alias())["id"]
+
+    async def _registration_id(self) -> str:
+        return (await self.tax_registration("customerId"))["id"]
+
+    async def _own_id(self) -> str:
+        return str(self.account.id)
+
+    async def _user(self) -> str:
+        return self._user_id
 
     async def adapted(self, path: str, example: Json) -> Json:
         """A published example with ids that exist and aliases that are free; everything else as it was published."""
@@ -150,3 +141,6 @@ class World:
             body["sequenceAccountIds"] = [str(self.account.id)]
         return body
 
+
+def _of_prefix(ids: dict[str, Callable[[], Awaitable[str]]], path: str) -> Callable[[], Awaitable[str]] | None:
+    return next((make for prefix, make in ids.items() if path.startswith(prefix)), None)

@@ -150,7 +150,10 @@ class Service:
 
     def _is_announced(self) -> bool:
         assert self.process.poll() is None, self.error
-        return f"answers at {self.url}" in self.output and self.output.endswith(("\n\n", "NAME\n"))
+        printed = self.output
+        return f"answers at {self.url}" in printed and bool(
+            re.search(r"^(  curl|For another key:) .*\n", printed, re.M)
+        )
 
     def is_ready(self) -> bool:
         """Whether /readyz answers 200 now."""

@@ -23,7 +23,11 @@ class Target(Struct, frozen=True):
 
 
 class Outcome(Struct, frozen=True):
-    """What came of a run. `failures` says how often each kind was seen; `refused` are operations that never succeeded."""
+    """What came of a run.
+
+    `failures` says how often each kind was seen, `accepted` which operations succeeded, and `followed` which of them
+    did so on a thing that a link led to.
+    """
 
     seed: int
     cases: int
@@ -31,7 +35,8 @@ class Outcome(Struct, frozen=True):
     failures: Mapping[str, int]
     errors: Mapping[str, int]
     is_complete: bool
-    refused: tuple[str, ...]
+    accepted: frozenset[str]
+    followed: frozenset[str]
     output: str
 
     @property
@@ -83,32 +88,40 @@ def run(
         printed = output.read()
     if not report.exists():
         raise RuntimeError(printed)
-    return _outcome(json.loads(report.read_text(encoding="utf-8")), done.returncode, phases, printed)
+    followed = directory / "followed.txt"
+    return _outcome(
+        json.loads(report.read_text(encoding="utf-8")),
+        done.returncode,
+        phases,
+        frozenset(followed.read_text(encoding="utf-8").split() if followed.exists() else ()),
+        printed,
+    )
 
 
-def _outcome(report: dict[str, Any], status: int, phases: tuple[str, ...], printed: str) -> Outcome:
+def _outcome(
+    report: dict[str, Any], status: int, phases: tuple[str, ...], followed: frozenset[str], printed: str
+) -> Outcome:
     failures = {f"{each['title']} ({', '.join(each['operations'])})": each["count"] for each in report["failures"]}
     operations = report["operations"] or {}
-    ran = {name.lower() for name, phase in (report["phases"] or {}).items() if phase["status"] in {"success", "failure"}}
-    is_complete = (
-        report["complete"]
-        and status == (1 if failures else 0)
-        and 0 < operations.get("total", 0) == operations.get("tested")
-        and ran >= set(phases)
-    )
+    ran = {
+        name.lower() for name, phase in (report["phases"] or {}).items() if phase["status"] in {"success", "failure"}
+    }
     return Outcome(
         seed=report["seed"],
         cases=report["test_cases"]["generated"],
         seconds=report["running_time"] or 0.0,
         failures=failures,
         errors={each["title"]: each["count"] for each in report["errors"]},
-        is_complete=is_complete,
-        refused=tuple(
-            sorted(
-                operation
-                for operation, rates in report["valid_rates"].items()
-                if not any(rate["accepted"] for rate in rates.values())
-            )
+        # A walk alone goes where its links lead; every other phase tries every operation.
+        is_complete=report["complete"]
+        and status == (1 if failures else 0)
+        and ran >= set(phases)
+        and (phases == ("stateful",) or 0 < operations.get("total", 0) == operations.get("tested")),
+        accepted=frozenset(
+            operation
+            for operation, rates in report["valid_rates"].items()
+            if any(rate["accepted"] for rate in rates.values())
         ),
+        followed=followed,
         output=printed,
     )

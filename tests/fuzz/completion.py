@@ -11,6 +11,7 @@ import zlib
 from collections import deque
 from collections.abc import Callable, MutableMapping
 from typing import Any, TypeAlias
+from urllib.parse import unquote
 
 Json: TypeAlias = Any
 
@@ -31,6 +32,7 @@ class Known:
             if "links" in response
         }
         self._targets: dict[str, deque[dict[str, str]]] = {}
+        self._all: set[tuple[str, frozenset[tuple[str, str]]]] = set()
 
     def learn(self, operation: tuple[str, str, int], path_values: Json, request: Json, response: Json) -> None:
         """Take in an answer; the operation is its path, verb and status."""
@@ -39,11 +41,17 @@ class Known:
             found = {name: _value(expression, sources) for name, expression in link["parameters"].items()}
             if all(isinstance(value, str) for value in found.values()):
                 self._targets.setdefault(link["operationId"], deque(maxlen=_REMEMBERED)).append(found)
+                self._all.add((link["operationId"], frozenset(found.items())))
 
     def path(self, operation_id: str, number: int) -> dict[str, str] | None:
         """Values for the path of an operation, by a number that picks one of several; None without any."""
         targets = self._targets.get(operation_id)
         return targets[-1 - number % len(targets)] if targets else None
+
+    def leads_to(self, operation_id: str, path_values: Json) -> bool:
+        """Whether an answer led to this operation on exactly this thing."""
+        values = {name: unquote(str(value)) for name, value in (path_values or {}).items()}
+        return (operation_id, frozenset(values.items())) in self._all
 
     def customer(self, number: int) -> str | None:
         """The id of a customer."""
@@ -113,7 +121,9 @@ def _consistent(members: dict[str, Json]) -> dict[str, Json]:
     if "channel" in members:
         is_webhook = members["channel"] == "WEBHOOK"
         numbers = [chance(each) % 1000 for each in members.get("recipients", ())]
-        members["recipients"] = [f"https://example.com/{each}" if is_webhook else f"{each}@example.com" for each in numbers]
+        members["recipients"] = [
+            f"https://example.com/{each}" if is_webhook else f"{each}@example.com" for each in numbers
+        ]
         if not is_webhook:
             members.pop("webhookSecret", None)
     return members

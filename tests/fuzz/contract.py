@@ -1,7 +1,7 @@
 """Whether a request, as it went over the wire, is one that the served document describes.
 
-A generator only knows what it meant to send. A client library, a proxy or the encoding of a URL can make something valid
-of what was meant to be invalid, so it is the bytes that are judged here, by a validator of its own.
+A generator only knows what it meant to send. A client library or the encoding of a URL can make something valid of
+what was meant to be invalid, so it is the bytes that are judged here, by a validator of its own.
 """
 
 import json
@@ -41,18 +41,16 @@ class Contract:
         return list(self._faults(self._document["paths"][path][sent.method.lower()], path, sent))
 
     def _faults(self, operation: Json, path: str, sent: Sent) -> Iterator[str]:
-        given = {
-            "path": self._path_values(path, sent),
-            "query": _query_values(sent),
-            "header": {name: [value] for name, value in sent.headers.items()},
-        }
-        if given["path"] is None:
+        path_values = self._path_values(path, sent)
+        if path_values is None:
             yield "the path is not that of the operation"
             return
+        query = _query_values(sent)
+        given = {"path": path_values, "query": query, "header": {name: [each] for name, each in sent.headers.items()}}
         for parameter in operation["parameters"]:
             name = parameter["name"].lower() if parameter["in"] == "header" else parameter["name"]
             if parameter.get("style") == "deepObject":
-                values = _members(given["query"], name)
+                values = _members(query, name)
             else:
                 values = given[parameter["in"]].get(name, [])
             yield from (f"{parameter['in']} {name}: {fault}" for fault in self._parameter_faults(parameter, values))

@@ -9,7 +9,8 @@ import copy
 import itertools
 import json
 import os
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeAlias
 from urllib.parse import quote
 
 import schemathesis
@@ -20,9 +21,11 @@ from schemathesis.core.parameters import ParameterLocation
 from schemathesis.core.transport import Response
 from schemathesis.generation.case import Case
 from schemathesis.generation.meta import REQUEST_SHAPE_PROBES, CaseMetadata, TestPhase, coverage_scenario
-
+from schemathesis.hooks import HookContext
 from tests.fuzz.completion import Known, chance, complete_body, complete_query
 from tests.fuzz.contract import Contract, Sent
+
+Json: TypeAlias = Any
 
 # Set by the campaign: the key that schemathesis sends, as `client id:secret`.
 CREDENTIALS = os.environ["FUZZ_CREDENTIALS"]
@@ -33,6 +36,9 @@ _BRIEF_VALUES = 3
 _BRIEF_PATH = "/customers"
 _SAME_EVERYWHERE = {"Sequence-Version", "X-Request-Id", "Idempotency-Key"}
 _numbers = itertools.count()
+# Where the campaign reads which operations were reached by a link: a file in the directory that it runs in.
+FOLLOWED = Path("followed.txt")
+_followed: set[str] = set()
 
 
 class _Served:
@@ -43,7 +49,7 @@ class _Served:
 
 
 @schemathesis.hook
-def before_load_schema(context: Any, raw_schema: dict[str, Any]) -> None:
+def before_load_schema(context: HookContext, raw_schema: Json) -> None:
     """Keep the document as it was served."""
     document = copy.deepcopy(raw_schema)
     _Served.contract, _Served.known = Contract(document), Known(document)
@@ -52,7 +58,7 @@ def before_load_schema(context: Any, raw_schema: dict[str, Any]) -> None:
 
 
 @schemathesis.hook
-def before_call(context: Any, case: Case, kwargs: dict[str, Any]) -> None:
+def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> None:
     """Let a case without the right credentials go out as it was made; complete what is meant to be valid."""
     if _is_about_credentials(case):
         kwargs["auth"] = _as_it_is
@@ -61,22 +67,28 @@ def before_call(context: Any, case: Case, kwargs: dict[str, Any]) -> None:
 
 
 @schemathesis.hook
-def after_call(context: Any, case: Case, response: Response) -> None:
-    """Remember what the answer leads to."""
+def after_call(context: HookContext, case: Case, response: Response) -> None:
+    """Remember what the answer leads to, and write down each link that a walk followed with success."""
     if not 200 <= response.status_code < 300:
         return
+    operation_id = case.operation.definition.raw["operationId"]
+    is_walking = case.meta is not None and case.meta.phase.name is TestPhase.STATEFUL
+    if is_walking and operation_id not in _followed and _Served.known.leads_to(operation_id, case.path_parameters):
+        _followed.add(operation_id)
+        with FOLLOWED.open("a", encoding="utf-8") as file:
+            file.write(f"{operation_id}\n")
     answer = json.loads(response.content or b"null")
     _Served.known.learn((case.path, case.method, response.status_code), case.path_parameters, case.body, answer)
 
 
 @schemathesis.hook
-def filter_failure(context: Any, failure: Failure, case: Case, response: Response) -> bool:
+def filter_failure(context: HookContext, failure: Failure, case: Case, response: Response) -> bool:
     """Whether this alarm counts: one about an accepted request does if that was invalid when it was sent."""
     return not isinstance(failure, AcceptedNegativeData) or bool(_Served.contract.faults(case.path, _sent(response)))
 
 
 @schemathesis.check
-def refuses_strangers(ctx: Any, response: Response, case: Case) -> None:
+def refuses_strangers(ctx: schemathesis.CheckContext, response: Response, case: Case) -> None:
     """Whoever comes without the right credentials gets 401, or is told that there is no such version."""
     if response.request.headers.get("Authorization") == _RIGHT or response.status_code == 401:
         return
@@ -84,7 +96,7 @@ def refuses_strangers(ctx: Any, response: Response, case: Case) -> None:
     assert is_version, f"without the right credentials the answer is {response.status_code} instead of 401"
 
 
-def _shorten(document: dict[str, Any]) -> None:
+def _shorten(document: Json) -> None:
     """Leave the first values of what requests choose from, and headers that are the same everywhere in one place.
 
     Answers keep all their values, so what requests share with them is copied first.
@@ -100,7 +112,7 @@ def _shorten(document: dict[str, Any]) -> None:
             ]
 
 
-def _shortened(schema: Any, document: dict[str, Any]) -> Any:
+def _shortened(schema: Json, document: Json) -> Json:
     if isinstance(schema, list):
         return [_shortened(part, document) for part in schema]
     if not isinstance(schema, dict):
@@ -112,7 +124,11 @@ def _shortened(schema: Any, document: dict[str, Any]) -> Any:
 
 def _is_about_credentials(case: Case) -> bool:
     """Whether a case was made to have no credentials, or wrong ones."""
-    if case.meta is None or not case.meta.generation.mode.is_negative or coverage_scenario(case) in REQUEST_SHAPE_PROBES:
+    if (
+        case.meta is None
+        or not case.meta.generation.mode.is_negative
+        or coverage_scenario(case) in REQUEST_SHAPE_PROBES
+    ):
         return False
     about = case.meta.phase.data
     named = {about.parameter, *(mutation.parameter for mutation in about.mutations)}

@@ -162,7 +162,7 @@ async def customer_page(
     wanted: CustomerFilter,
     parameters: PageParameters,
     *,
-    parts: Collection[CustomerPart] = tuple(CustomerPart),
+    parts: Collection[CustomerPart] = (CustomerPart.CONTACTS, CustomerPart.LINKS),
 ) -> tuple[Page[Customer], PaginationBody]:
     """One page of customers with these parts, and where the others are.
 

@@ -1,0 +1,117 @@
+"""Fuzz the served documents of all versions: `python -m tests.fuzz [--cases 100000] [--seed 1]`."""
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tests.fuzz import campaign
+from tests.fuzz.campaign import PHASES, Outcome, Target
+from tests.fuzz.service import targets
+
+from customary.api.version import Version
+from customary.api.versions import LIVE
+
+SEED = 20240730
+_USERS = 10
+_WALKS = ("stateful",)
+_FIRST_EXAMPLES = 100
+_MORE_EXAMPLES = 200
+# One walk ends after a few hundred requests, when the service's state no longer fits what was drawn before.
+_WALKING_SHARE = 10
+_MOST_ROUNDS = 500
+# What a customer goes through. Each must be reached by a link and succeed.
+_LIFE = {"getCustomersById", "putCustomersById", "postCustomersByIdArchive", "putCustomersByIdArchive"}
+
+
+def main() -> int:
+    """Run the campaigns, print what came of them, and answer the exit status."""
+    options = _options()
+    began = time.monotonic()
+    with targets(*options.version, users=_USERS) as found, ThreadPoolExecutor(len(found)) as pool:
+        share = -(-options.cases // len(found))
+        running = {
+            version: pool.submit(_campaign, version, target, share, options.seed, options.directory)
+            for version, target in found.items()
+        }
+        ended = {version: future.result() for version, future in running.items()}
+    is_clean = True
+    for version, outcomes in ended.items():
+        is_clean = _report(LIVE[version], outcomes) and is_clean
+    cases = sum(outcome.cases for outcomes in ended.values() for outcome in outcomes)
+    verdict = "nothing found" if is_clean else f"FAILED, see above and {options.directory}"
+    _say(f"{cases} cases in {time.monotonic() - began:.0f} s, seed {options.seed}: {verdict}")
+    return 0 if is_clean else 1
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cases", type=int, default=100_000, help="how many cases at least, over all versions")
+    parser.add_argument("--seed", type=int, default=SEED, help="the same seed makes the same first round")
+    parser.add_argument("--version", action="append", default=[], choices=tuple(LIVE), help="only this one")
+    parser.add_argument("--directory", type=Path, help="where reports go; without it a new temporary one")
+    options = parser.parse_args()
+    options.directory = options.directory or Path(tempfile.mkdtemp(prefix="customary-fuzz-"))
+    return options
+
+
+def _campaign(version: str, target: Target, share: int, seed: int, directory: Path) -> list[Outcome]:
+    """Rounds until there were enough cases and enough of them on walks. A round that finds something is the last."""
+    outcomes: list[Outcome] = []
+    for number, (phases, max_examples) in enumerate(_rounds(outcomes, share)):
+        outcome = campaign.run(
+            target,
+            seed=seed + number,
+            max_examples=max_examples,
+            phases=phases,
+            directory=directory / f"{version}-{seed + number}",
+        )
+        outcomes.append(outcome)
+        if phases != _WALKS or not outcome.is_clean:
+            _say(f"{version}: {outcome.cases} cases, seed {seed + number}, {', '.join(phases)}")
+        if not outcome.is_clean:
+            break
+    return outcomes
+
+
+def _rounds(outcomes: list[Outcome], share: int) -> Iterator[tuple[tuple[str, ...], int]]:
+    yield PHASES, min(_FIRST_EXAMPLES, max(1, share // _FIRST_EXAMPLES))
+    walked = 0
+    while walked < share // _WALKING_SHARE and len(outcomes) < _MOST_ROUNDS:
+        yield _WALKS, _MORE_EXAMPLES
+        walked += outcomes[-1].cases
+    while sum(outcome.cases for outcome in outcomes) < share and len(outcomes) < _MOST_ROUNDS:
+        yield ("fuzzing", "stateful"), _MORE_EXAMPLES
+
+
+def _report(version: Version, outcomes: list[Outcome]) -> bool:
+    """Print what came of a version's rounds; whether that is as it should be."""
+    operations = {f"{each.method} {each.path}" for each in version.endpoints}
+    ids = {each.operation_id for each in version.endpoints}
+    accepted = {operation for outcome in outcomes for operation in outcome.accepted}
+    followed = {operation_id for outcome in outcomes for operation_id in outcome.followed}
+    cases = sum(outcome.cases for outcome in outcomes)
+    _say(
+        f"{version.date}: {cases} cases in {len(outcomes)} rounds, seeds {outcomes[0].seed} to {outcomes[-1].seed};"
+        f" {len(accepted)} of {len(operations)} operations succeeded, {len(followed)} on what a link led to"
+    )
+    problems = [outcome.output for outcome in outcomes if not outcome.is_clean]
+    if operations - accepted:
+        problems.append(f"Never accepted: {', '.join(sorted(operations - accepted))}")
+    if _LIFE & ids - followed:
+        problems.append(f"Never reached by a link: {', '.join(sorted(_LIFE & ids - followed))}")
+    for problem in problems:
+        _say(problem)
+    return not problems
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
