@@ -1,7 +1,7 @@
 # Every target does its own set-up; `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test conformance check format lock clean
+.PHONY: help serve test conformance fuzz check format lock clean
 
 # Given on the command line or in the environment; the scripts say what happens when they are not.
 export PYTHON
@@ -34,6 +34,10 @@ test: ## Run every test; ARGS= adds options, as in ARGS='-k archive'
 conformance: ## Examine every published operation and write docs/conformance.md
 	@scripts/environment.sh development
 	@.venv/bin/python -m tests.conformance
+
+fuzz: ## Fuzz the served documents; CASES=100000 and SEED= say how much and which
+	@scripts/environment.sh development
+	@.venv/bin/python -m tests.fuzz $(if $(CASES),--cases $(CASES)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 check: ## Check lint, format, types and the direction of imports
 	@scripts/environment.sh development

@@ -1,6 +1,8 @@
 """The application of one process: its database, and which part of it answers which path."""
 
+import asyncio
 import signal
+import time
 from multiprocessing import parent_process
 from pathlib import Path
 
@@ -8,14 +10,17 @@ import asyncpg
 import structlog
 
 from customary import logs
-from customary.api import gateway, openapi, reference, versions
+from customary.api import failures, gateway, openapi, reference, versions
 from customary.api.http import Receive, Request, Response, Scope, Send, request_from, send_response
 from customary.api.limits import Limiter
-from customary.errors import Failure
+from customary.errors import Failure, Internal
 from customary.lifeline import tie_to
 from customary.settings import from_environment
 from customary.storage import schema
 from customary.storage.database import Database
+
+STARTUP_TIMEOUT_SECONDS = 20.0
+_STARTUP_PAUSE_SECONDS = 0.1
 
 _log = structlog.get_logger("customary.app")
 # The page loads its own style sheet and nothing else.
@@ -58,10 +63,7 @@ class Application:
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
-        try:
-            await self.startup()
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            _log.error("startup_failed", places=logs.places(error))
+        if not await self._connected():
             await send({"type": "lifespan.startup.failed", "message": "The database cannot be reached."})
             return
         await send({"type": "lifespan.startup.complete"})
@@ -69,17 +71,36 @@ class Application:
         await self.shutdown()
         await send({"type": "lifespan.shutdown.complete"})
 
+    async def _connected(self) -> bool:
+        """Connect, for as long as a database may take to come back: a worker may start while it is away."""
+        deadline = time.monotonic() + STARTUP_TIMEOUT_SECONDS
+        while True:
+            try:
+                await self.startup()
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                if time.monotonic() > deadline:
+                    _log.error("startup_failed", places=logs.places(error))
+                    return False
+                await asyncio.sleep(_STARTUP_PAUSE_SECONDS)
+            else:
+                return True
+
     async def _http(self, request: Request, send: Send) -> None:
+        try:
+            response, headers = await self._answer(request)
+        except Exception as error:  # noqa: BLE001 - the last resort outside the gate, which has its own
+            _log.error("request_failed", places=logs.places(error))
+            response, headers = failures.response(Internal("Something went wrong on our side.")), []
+        await send_response(send, response, headers)
+
+    async def _answer(self, request: Request) -> tuple[Response, list[tuple[bytes, bytes]]]:
         segments = request.segments
-        if segments[:1] == ("api",):
-            page = _page(request, segments[1:])
-            if page is not None:
-                await send_response(send, page, [(b"sequence-version", versions.NEWEST.header)])
-                return
-            response, headers = await gateway.answer(self._running(), request, segments[1:])
-            await send_response(send, response, headers)
-            return
-        await send_response(send, await self._outside(segments))
+        if segments[:1] != ("api",):
+            return await self._outside(segments), []
+        page = _page(request, segments[1:])
+        if page is not None:
+            return page, [(b"sequence-version", versions.NEWEST.header)]
+        return await gateway.answer(self._running(), request, segments[1:])
 
     async def _outside(self, segments: tuple[str, ...]) -> Response:
         match segments:

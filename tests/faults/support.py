@@ -152,7 +152,7 @@ class Service:
         assert self.process.poll() is None, self.error
         printed = self.output
         return f"answers at {self.url}" in printed and bool(
-            re.search(r"^(  curl|For another key:) .*\n", printed, re.M)
+            re.search(r"^(  curl|For another key:) .*\n", printed, re.MULTILINE)
         )
 
     def is_ready(self) -> bool:

@@ -236,4 +236,4 @@ def test_a_data_directory_that_cannot_be_used(tmp_path: Path) -> None:
     """What the operating system refuses is a sentence too."""
     (tmp_path / "file").write_text("")
     assert str(tmp_path / "file") in refused("accounts", "list", "--data-dir", tmp_path / "file")
-    assert "/proc/nowhere" in refused("serve", "--data-dir", "/proc/nowhere")
+    assert "/proc/nowhere" in refused("serve", "--data-dir", "/proc/nowhere", "--port", str(free_port()))

@@ -164,7 +164,7 @@ def test_settings_from_the_environment_and_options_over_them(data_dir: Path) -> 
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("PORT", "abc"), ("PORT", "0"), ("PORT", "70000"), ("WORKERS", "0"), ("WORKERS", "many"), ("POOL_SIZE", "-1")],
+    [("PORT", "abc"), ("PORT", "70000"), ("WORKERS", "0"), ("POOL_SIZE", "-1")],
 )
 def test_a_bad_value_in_the_environment(data_dir: Path, name: str, value: str) -> None:
     """It is refused with a sentence that names the variable; nothing is started."""

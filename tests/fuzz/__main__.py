@@ -61,12 +61,13 @@ def _options() -> argparse.Namespace:
 def _campaign(version: str, target: Target, share: int, seed: int, directory: Path) -> list[Outcome]:
     """Rounds until there were enough cases and enough of them on walks. A round that finds something is the last."""
     outcomes: list[Outcome] = []
-    for number, (phases, max_examples) in enumerate(_rounds(outcomes, share)):
+    for number, (phases, max_examples, paths) in enumerate(_rounds(outcomes, share)):
         outcome = campaign.run(
             target,
             seed=seed + number,
             max_examples=max_examples,
             phases=phases,
+            paths=paths,
             directory=directory / f"{version}-{seed + number}",
         )
         outcomes.append(outcome)
@@ -77,14 +78,16 @@ def _campaign(version: str, target: Target, share: int, seed: int, directory: Pa
     return outcomes
 
 
-def _rounds(outcomes: list[Outcome], share: int) -> Iterator[tuple[tuple[str, ...], int]]:
-    yield PHASES, min(_FIRST_EXAMPLES, max(1, share // _FIRST_EXAMPLES))
+def _rounds(outcomes: list[Outcome], share: int) -> Iterator[tuple[tuple[str, ...], int, str | None]]:
+    """The phases, the number of examples and the paths of each round, as long as there are too few cases."""
+    yield PHASES, min(_FIRST_EXAMPLES, max(1, share // _FIRST_EXAMPLES)), None
     walked = 0
     while walked < share // _WALKING_SHARE and len(outcomes) < _MOST_ROUNDS:
-        yield _WALKS, _MORE_EXAMPLES
+        # Every other one stays with the customers, which are what most else hangs on.
+        yield _WALKS, _MORE_EXAMPLES, "^/customers" if len(outcomes) % 2 else None
         walked += outcomes[-1].cases
     while sum(outcome.cases for outcome in outcomes) < share and len(outcomes) < _MOST_ROUNDS:
-        yield ("fuzzing", "stateful"), _MORE_EXAMPLES
+        yield ("fuzzing", "stateful"), _MORE_EXAMPLES, None
 
 
 def _report(version: Version, outcomes: list[Outcome]) -> bool:

@@ -52,10 +52,13 @@ def run(
     max_examples: int,
     directory: Path,
     phases: tuple[str, ...] = PHASES,
+    paths: str | None = None,
     is_brief: bool = False,
-    timeout_seconds: float | None = None,
 ) -> Outcome:
-    """Run schemathesis to its end. It works and reports in `directory`; a brief run tries fewer values of each kind."""
+    """Run schemathesis to its end. It works and reports in `directory`.
+
+    `paths` is a pattern of those to keep to; a brief run tries fewer values of each kind.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     report = directory / "report.json"
     command = [
@@ -63,6 +66,7 @@ def run(
         *("run", target.document_url, "--auth", target.credentials),
         *("--phases", ",".join(phases), "--checks", "all", "--exclude-checks", "positive_data_acceptance"),
         *("--seed", str(seed), "--max-examples", str(max_examples), "--continue-on-failure", "--warnings", "off"),
+        *(("--include-path-regex", paths) if paths else ()),
         *("--report", "json", "--report-json-path", str(report)),
     ]
     environment = {
@@ -81,7 +85,6 @@ def run(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            timeout=timeout_seconds,
             check=False,
         )
         output.seek(0)
@@ -112,11 +115,11 @@ def _outcome(
         seconds=report["running_time"] or 0.0,
         failures=failures,
         errors={each["title"]: each["count"] for each in report["errors"]},
-        # A walk alone goes where its links lead; every other phase tries every operation.
+        # A walk alone goes where its links lead; every other phase tries every operation that it was given.
         is_complete=report["complete"]
         and status == (1 if failures else 0)
         and ran >= set(phases)
-        and (phases == ("stateful",) or 0 < operations.get("total", 0) == operations.get("tested")),
+        and (phases == ("stateful",) or 0 < operations.get("selected", 0) == operations.get("tested")),
         accepted=frozenset(
             operation
             for operation, rates in report["valid_rates"].items()

@@ -83,6 +83,8 @@ def _completed(name: str, value: Json, known: Known, unique: Callable[[], str]) 
     if isinstance(value, dict):
         members = {key: _completed(key, item, known, unique) for key, item in value.items()}
         return _consistent(members)
+    if name == "recipients" and isinstance(value, list) and value:
+        value = [*value, f"{number}"]  # the last one cannot be taken away
     if name in {"memberIds", "customerIds"} and isinstance(value, list):
         return [found for each in range(number % 4) if (found := known.customer(number + each))]
     if isinstance(value, list):

@@ -24,7 +24,7 @@ def targets(*versions: str, users: int) -> Generator[Mapping[str, Target]]:
             succeeded("accounts", "create", version, *place)
             for number in range(users):
                 email = f"{version}.{number}@example.com"
-                succeeded("users", "create", email, "--account", version, "--role", "ADMIN", *place)
+                succeeded("users", "create", email, "--account", version, "--role", "admin", *place)
             limit = ("--requests-per-minute", "1000000")
             printed = succeeded("keys", "create", "--account", version, "--pin", version, *limit, "--json", *place)
             key = json.loads(printed)

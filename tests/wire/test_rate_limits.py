@@ -1,6 +1,7 @@
 """Rate limits: so many requests a minute for each key, told on every answer."""
 
 import multiprocessing
+import os
 from pathlib import Path
 from uuid import UUID
 
@@ -10,7 +11,7 @@ from tests.support.clients import Account, refused, success
 from tests.support.cluster import Database
 from uuid_utils.compat import uuid7
 
-from customary.api.limits import DEFAULT_REQUESTS_PER_MINUTE, SIZE_BYTES, Limiter
+from customary.api.limits import DEFAULT_REQUESTS_PER_MINUTE, SIZE_BYTES, Limiter, shared_file
 from customary.errors import RateLimited
 from customary.storage.schema import SEARCH_PATH
 
@@ -100,3 +101,16 @@ def test_keys_that_share_a_place_do_not_share_a_limit(number: int) -> None:
     limiter.close()
 
     assert left == [[9] * 8, [8] * 8, [7] * 8]
+
+
+def test_what_a_killed_server_left_behind_is_removed() -> None:
+    """The file of a process that is gone goes; that of a living one stays."""
+    mine = shared_file()
+    gone = mine.with_name(mine.name.replace(f"-{os.getpid()}-", "-999999999-"))
+    gone.write_bytes(b"")
+    another = shared_file()
+    still_there = (mine.exists(), gone.exists())
+    mine.unlink()
+    another.unlink()
+
+    assert still_there == (True, False)

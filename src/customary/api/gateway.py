@@ -22,6 +22,7 @@ from customary.domain.activity import ActorType, Caller
 from customary.logs import places
 from customary.storage.database import Database
 
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _log = structlog.get_logger("customary.api")
 _encode = msgspec.json.Encoder().encode
@@ -58,7 +59,7 @@ async def answer(
         _log.error("request_failed", request_id=exchange.request_id, places=places(error))
         message = f"Something went wrong on our side. Tell the operator the request id {exchange.request_id}."
         response = failures.response(errors.Internal(message))
-    _log_request(exchange, response, perf_counter() - started)
+    _log_request(request, exchange, response, perf_counter() - started)
     return response, [
         (b"sequence-version", exchange.version.header),
         (b"x-request-id", exchange.request_id.encode()),
@@ -142,12 +143,12 @@ def _request_id(request: Request) -> str:
     return given.decode() if given is not None and _REQUEST_ID.fullmatch(given) else str(uuid7())
 
 
-def _log_request(exchange: _Exchange, response: Response, seconds: float) -> None:
+def _log_request(request: Request, exchange: _Exchange, response: Response, seconds: float) -> None:
     """One line for each request. The path is the route's template: a path's parameters can be personal data."""
     _log.info(
         "request",
         request_id=exchange.request_id,
-        method=exchange.endpoint.method if exchange.endpoint else None,
+        method=request.method if request.method in _METHODS else None,
         path=exchange.endpoint.path if exchange.endpoint else None,
         status=response.status,
         version=exchange.version.date,

@@ -4,6 +4,7 @@ The counts live in a file that the processes share as memory. A place in it is l
 microseconds of a decision, and the lock goes with the process that holds it, however that ends.
 """
 
+import contextlib
 import fcntl
 import mmap
 import os
@@ -23,6 +24,7 @@ WINDOW_SECONDS = 60.0
 _ENTRY = struct.Struct("=16sdQ")  # client id, start of the window in seconds of the monotonic clock, requests in it
 _PLACES = 16_384
 _PROBES = 8
+_PREFIX = "customary-limits-"
 SIZE_BYTES = (_PLACES + _PROBES) * _ENTRY.size
 
 
@@ -96,9 +98,22 @@ class Limiter:
 
 
 def shared_file() -> Path:
-    """An empty file for the counts of one server, in memory where the machine offers that; the server removes it."""
+    """An empty file for the counts of one server, in memory where the machine offers that; the server removes it.
+
+    The name begins with the server's process id, so that what a killed one left behind is found and removed here.
+    """
     memory = Path("/dev/shm")  # noqa: S108 - a file of our own with a name that nobody can guess
-    descriptor, name = tempfile.mkstemp(prefix="customary-limits-", dir=memory if os.access(memory, os.W_OK) else None)
+    directory = memory if os.access(memory, os.W_OK) else Path(tempfile.gettempdir())
+    for left in directory.glob(f"{_PREFIX}*-*"):
+        _remove_if_left_behind(left)
+    descriptor, name = tempfile.mkstemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=directory)
     with os.fdopen(descriptor, "r+b") as file:
         file.truncate(SIZE_BYTES)
     return Path(name)
+
+
+def _remove_if_left_behind(path: Path) -> None:
+    owner = path.name.removeprefix(_PREFIX).partition("-")[0]
+    with contextlib.suppress(OSError):  # it is another user's, or another server was quicker
+        if owner.isdigit() and path.stat().st_uid == os.getuid() and not Path("/proc", owner).exists():
+            path.unlink()

@@ -60,6 +60,7 @@ SortBy: TypeAlias = Annotated[
     str,
     Meta(
         description="What to sort by: createdAt (the default), updatedAt, legalName or label.",
+        pattern="^(createdAt|updatedAt|legalName|label)$",
         extra=rule("enum", _refuse_sort),
     ),
 ]
@@ -67,6 +68,7 @@ SortByOrProperty: TypeAlias = Annotated[
     str,
     Meta(
         description="createdAt (the default), updatedAt, legalName, label or customProperties.<key>.",
+        pattern=r"^(createdAt|updatedAt|legalName|label|customProperties\.[\s\S]+)$",
         extra=rule("enum", _refuse_sort_or_property),
     ),
 ]

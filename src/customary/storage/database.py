@@ -62,6 +62,7 @@ _PASSING = (
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # the end of a server can meet the driver between two statements
     OSError,
     TimeoutError,
 )
@@ -154,7 +155,7 @@ class Database:
         Raises `Conflict` where a constraint of the database refuses the write, `Contended` where another transaction
         was in the way and `Unavailable` while the database cannot answer.
         """
-        async with self._connection() as connection, connection.transaction():
+        async with self._connection() as connection, connection.transaction(), _unanswered(connection):
             now = await connection.fetchval(BEGIN, str(account_id), f"{lock_timeout_seconds * 1000:.0f}")
             yield Tx(account_id, connection, now, caller, [])
 
@@ -168,13 +169,26 @@ class Database:
     @asynccontextmanager
     async def _connection(self) -> AsyncGenerator[Connection]:
         try:
-            async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS) as connection:
+            async with (
+                self._pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS) as connection,
+                _unanswered(connection),
+            ):
                 yield connection
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
             failure = failure_of(error)
             if failure is None:
                 raise
             raise failure from error
+
+
+@asynccontextmanager
+async def _unanswered(connection: Connection) -> AsyncGenerator[None]:
+    """Drop a connection on which nobody answers any more: a polite end would wait as long again."""
+    try:
+        yield
+    except TimeoutError:
+        connection.terminate()
+        raise
 
 
 def failure_of(error: Exception) -> Failure | None:
