@@ -112,6 +112,7 @@ async def test_a_missing_customer_is_missing_whatever_the_tag(account: Account) 
     refused(answer, 404, "notFound")
 
 
+@pytest.mark.timeout(300)
 async def test_of_sixteen_writers_exactly_one_wins_each_round(account: Account) -> None:
     """All hold the present tag; one write is stored, fifteen are told."""
     created = await account.client.create(bodies.newest())
