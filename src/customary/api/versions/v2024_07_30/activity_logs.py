@@ -1,5 +1,6 @@
 """Activity logs as 2024-07-30 sees them: each entry has one item, which says what was done."""
 
+from datetime import datetime
 from typing import Annotated, Any, TypeAlias, cast
 from uuid import UUID
 
@@ -177,7 +178,9 @@ def _reference(thing: Reference) -> ReferenceBody:
 
 def _change(change: FieldChange) -> FieldChangeBody:
     names_are_ours = change.field not in _VERBATIM
-    before, after = (_shown(value, names_are_ours=names_are_ours) for value in (change.before, change.after))
+    before, after = (
+        _shown(change.field, value, names_are_ours=names_are_ours) for value in (change.before, change.after)
+    )
     return FieldChangeBody(field=_field_name(change), before=or_unset(before), after=or_unset(after))
 
 
@@ -185,17 +188,18 @@ def _field_name(change: FieldChange) -> str:
     return _FIELD_NAMES.get(change.field, _camel(change.field))
 
 
-def _shown(value: Any, *, names_are_ours: bool) -> Any:  # noqa: ANN401 - any part of a thing
-    """A part of a thing with our names in the API's spelling, and without what has no value."""
+def _shown(name: str, value: Any, *, names_are_ours: bool) -> Any:  # noqa: ANN401 - any part of a thing
+    """What a thing has under this name, with names and times as the API writes them, and without what has no value."""
     if isinstance(value, list):
-        return [_shown(each, names_are_ours=names_are_ours) for each in cast("list[Any]", value)]
+        return [_shown(name, each, names_are_ours=names_are_ours) for each in cast("list[Any]", value)]
     if isinstance(value, dict):
         return {
-            _camel(name) if names_are_ours else name: _shown(each, names_are_ours=names_are_ours)
-            for name, each in cast("dict[str, Any]", value).items()
+            _camel(inner) if names_are_ours else inner: _shown(inner, each, names_are_ours=names_are_ours)
+            for inner, each in cast("dict[str, Any]", value).items()
             if each is not None
         }
-    return value
+    is_time = names_are_ours and name.endswith("_at") and isinstance(value, str)
+    return time_text(datetime.fromisoformat(cast("str", value))) if is_time else value
 
 
 def _camel(name: str) -> str:
