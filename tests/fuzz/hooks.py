@@ -32,6 +32,7 @@ Json: TypeAlias = Any
 # Set by the campaign: the key that schemathesis sends, as `client id:secret`.
 CREDENTIALS = os.environ["FUZZ_CREDENTIALS"]
 _RIGHT = "Basic " + base64.b64encode(CREDENTIALS.encode()).decode()
+_NEARLY_RIGHT = "Basic " + base64.b64encode(f"{CREDENTIALS.partition(':')[0]}:wrong".encode()).decode()
 # Set to keep a run short.
 IS_BRIEF = "FUZZ_BRIEF" in os.environ
 _BRIEF_VALUES = 3
@@ -71,6 +72,9 @@ def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> Non
             case.headers[name] = _CONTROLS.sub("", value)
     if _is_about_credentials(case):
         kwargs["auth"] = _as_it_is
+        if chance(case.path, case.query, case.body) % 2:
+            # Nobody makes up the id of a key that exists, so half of them have the right one and another secret.
+            case.headers["Authorization"] = _NEARLY_RIGHT
     if case.meta is not None and coverage_scenario(case) not in REQUEST_SHAPE_PROBES:
         _complete(case, case.meta)
 

@@ -137,8 +137,9 @@ class Handler(BaseHTTPRequestHandler):
             return True
         if self.fault == "takes any credentials":
             return given is not None
-        if self.fault == "takes the wrong secret":
-            return given == _RIGHT or (given or "").startswith("Basic ")
+        if self.fault == "takes any secret":
+            encoded = (given or "").removeprefix("Basic ")
+            return base64.b64decode(encoded + "==", altchars=None).startswith(b"key:")
         return given == _RIGHT
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - every other verb is refused
@@ -194,7 +195,7 @@ def test_a_sound_service_is_clean(tmp_path: Path) -> None:
         ("takes any query", "Schema-violating request accepted (GET /things)"),
         ("ignores credentials", "Custom check failed: `refuses_strangers`"),
         ("takes any credentials", "API accepts invalid authentication"),
-        ("takes the wrong secret", "API accepts invalid authentication"),
+        ("takes any secret", "Custom check failed: `refuses_strangers`"),
         ("answers another type", "Response violates schema (POST /things)"),
         ("answers another status", "Undocumented status code (POST /things)"),
         ("crashes", "Server error (POST /things)"),
