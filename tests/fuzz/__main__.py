@@ -37,11 +37,11 @@ def main() -> int:
     with targets(*options.version, users=_USERS) as found, ThreadPoolExecutor(len(found)) as pool:
         share = -(-options.cases // len(found))
         running = {
-            version: pool.submit(_campaign, version, target, share, options.seed, directory)
+            version: pool.submit(_campaign, version, target, share, options, directory)
             for version, target in found.items()
         }
         ended = {version: future.result() for version, future in running.items()}
-    is_full = options.cases >= CASES and not options.version
+    is_full = options.cases >= CASES and not (options.version or options.phases)
     reports = [_report(LIVE[version], outcomes, is_full=is_full) for version, outcomes in ended.items()]
     is_clean = all(reports)
     cases = sum(outcome.cases for outcomes in ended.values() for outcome in outcomes)
@@ -57,13 +57,15 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--cases", type=int, default=CASES, help="how many cases at least, over all versions")
     parser.add_argument("--seed", type=int, default=SEED, help="the same seed makes the same first round")
     parser.add_argument("--version", action="append", default=[], choices=tuple(LIVE), help="only this one")
+    parser.add_argument("--phases", help="one round of these phases only, to repeat one; as a round's line has them")
     return parser.parse_args()
 
 
-def _campaign(version: str, target: Target, share: int, seed: int, directory: Path) -> list[Outcome]:
+def _campaign(version: str, target: Target, share: int, options: argparse.Namespace, directory: Path) -> list[Outcome]:
     """Rounds until there were enough cases and enough of them on walks. A round that finds something is the last."""
     outcomes: list[Outcome] = []
-    for number, (phases, max_examples, paths) in enumerate(_rounds(outcomes, share)):
+    seed: int = options.seed
+    for number, (phases, max_examples, paths) in enumerate(_rounds(outcomes, share, options.phases)):
         outcome = campaign.run(
             target,
             seed=seed + number,
@@ -74,14 +76,18 @@ def _campaign(version: str, target: Target, share: int, seed: int, directory: Pa
         )
         outcomes.append(outcome)
         if phases != _WALKS or not outcome.is_clean:
-            _say(f"{version}: {outcome.cases} cases, seed {seed + number}, {', '.join(phases)}")
+            _say(f"{version}: {outcome.cases} cases, seed {seed + number}, {','.join(phases)}")
         if not outcome.is_clean:
             break
     return outcomes
 
 
-def _rounds(outcomes: list[Outcome], share: int) -> Iterator[tuple[tuple[str, ...], int, str | None]]:
+def _rounds(outcomes: list[Outcome], share: int, only: str | None) -> Iterator[tuple[tuple[str, ...], int, str | None]]:
     """The phases, the number of examples and the paths of each round, as long as there are too few cases."""
+    if only is not None:
+        phases = tuple(only.split(","))
+        yield phases, _FIRST_EXAMPLES if phases == PHASES else _MORE_EXAMPLES, None
+        return
     yield PHASES, min(_FIRST_EXAMPLES, max(1, share // _FIRST_EXAMPLES)), None
     walked = 0
     while walked < share // _WALKING_SHARE and len(outcomes) < _MOST_ROUNDS:
