@@ -1,6 +1,7 @@
 """The embedded database under kill -9: of the process that holds it, of the postmaster, of the first set-up."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -46,12 +47,18 @@ asyncio.run(compute())
 ENDLESS = "DO $$ BEGIN LOOP END LOOP; END $$"
 
 
+# What a test started and did not end itself, because it failed on the way.
+_children: list[subprocess.Popen[str]] = []
+
+
 @pytest.fixture
 def data_dir() -> Iterator[Path]:
     """A data directory that does not exist yet, where the database's user can enter; nothing runs in it afterwards."""
     with tempfile.TemporaryDirectory(prefix="customary-test-") as parent:
         Path(parent).chmod(0o755)
         yield Path(parent) / "data"
+        while _children:
+            kill(_children.pop())
         until(lambda: not processes(Path(parent) / "data"))
 
 
@@ -91,11 +98,17 @@ def processes(data_dir: Path) -> frozenset[int]:
     return of_cluster(cluster, database_user(cluster)) if cluster else frozenset()
 
 
+def spawn(source: str, *arguments: str) -> subprocess.Popen[str]:
+    """Another interpreter that runs `source`; ended with the test at the latest."""
+    command = [sys.executable, "-c", source, *arguments]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    _children.append(child)
+    return child
+
+
 def hold(data_dir: Path) -> subprocess.Popen[str]:
     """Another process that starts the cluster and holds it until it is killed."""
-    return subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(data_dir)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
+    return spawn(HOLDER, str(data_dir))
 
 
 def kill(child: subprocess.Popen[str]) -> None:
@@ -121,10 +134,7 @@ def postmaster(data_dir: Path) -> int:
 
 def busy_backend(url: str) -> subprocess.Popen[str]:
     """A client in another process whose backend computes without end; returns when it does."""
-    code = (
-        f"import asyncio, asyncpg\nasync def f():\n c = await asyncpg.connect({url!r})\n await c.execute({ENDLESS!r})\n"
-    )
-    client = subprocess.Popen([sys.executable, "-c", code + "asyncio.run(f())"], stderr=subprocess.DEVNULL, text=True)
+    client = spawn(CLIENT, url, ENDLESS)
     sql = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND pid <> pg_backend_pid()"
     until(lambda: query(url, sql))
     return client
@@ -143,8 +153,7 @@ def test_kill_of_the_holder_and_start_twenty_times(data_dir: Path) -> None:
 
 def test_a_forked_child_does_not_keep_the_lock(data_dir: Path) -> None:
     """A worker that a killed server had forked does not keep the data directory locked, nor stop the cluster."""
-    source = HOLDER.replace("time.sleep(600)", FORK)
-    child = subprocess.Popen([sys.executable, "-c", source, str(data_dir)], stdout=subprocess.PIPE, text=True)
+    child = spawn(HOLDER.replace("time.sleep(600)", FORK), str(data_dir))
     url = address(child)
     assert child.stdout
     worker = int(child.stdout.readline())
@@ -200,7 +209,8 @@ def test_every_process_of_the_cluster_killed(data_dir: Path) -> None:
     query(url, "CREATE TABLE t (n int)", "INSERT INTO t SELECT generate_series(1, 10000)", "SELECT 1")
     os.kill(child.pid, signal.SIGSTOP)
     for pid in processes(data_dir):
-        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # PostgreSQL has processes that come and go.
+            os.kill(pid, signal.SIGKILL)
     kill(child)
     with embedded.start(data_dir, holder="server") as database:
         assert query(database.addresses.owner_url, "SELECT count(*) FROM t") == 10000
