@@ -29,9 +29,9 @@ def require_match(if_match: list[bytes], body: bytes) -> None:
         raise PreconditionFailed(message)
 
 
-def is_unchanged(if_none_match: list[bytes] | None, body: bytes) -> bool:
-    """Whether the caller has this representation already; here a weak tag is as good as a strong one."""
+def is_known(if_none_match: list[bytes] | None, tag: bytes) -> bool:
+    """Whether the caller has the representation with this tag already; here a weak tag is as good as a strong one."""
     if if_none_match is None:
         return False
     known = b",".join(if_none_match)
-    return known.strip() == b"*" or etag(body).strip(b'"') in {tag for _, tag in _TAG.findall(known)}
+    return known.strip() == b"*" or tag.strip(b'"') in {each for _, each in _TAG.findall(known)}

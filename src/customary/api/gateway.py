@@ -101,7 +101,7 @@ async def _read(
     if not endpoint.is_single:
         return Response(endpoint.status, body)
     tag = conditions.etag_header(body)
-    if conditions.is_unchanged(request.headers.get(b"if-none-match"), body):
+    if conditions.is_known(request.headers.get(b"if-none-match"), tag[1]):
         return Response(304, b"", (tag,))
     return Response(endpoint.status, body, (tag,))
 

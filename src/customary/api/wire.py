@@ -11,6 +11,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, StructMeta, UnsetType
 
 from customary.domain import values
+from customary.domain.customer import MAXIMUM_CUSTOM_PROPERTIES
 from customary.errors import Problem
 
 Value = TypeVar("Value")
@@ -76,11 +77,20 @@ Url: TypeAlias = Annotated[
         extra=rule("url", values.check_url),
     ),
 ]
-Country: TypeAlias = Annotated[str, one_of(values.COUNTRIES, "ISO 3166-1 alpha-2, or XK for Kosovo.")]
+Country: TypeAlias = Annotated[
+    str,
+    Meta(
+        description="ISO 3166-1 alpha-2, or XK for Kosovo.",
+        extra_json_schema={"enum": list(values.COUNTRIES)},
+        extra=rule("enum", values.check_country),
+    ),
+]
 Filter: TypeAlias = Annotated[str, Meta(min_length=1)]
 CustomProperties: TypeAlias = Annotated[
     dict[Annotated[str, Meta(min_length=1, max_length=64)], Annotated[str, Meta(max_length=500)]],
-    Meta(max_length=50, description="Texts under keys of your own; a key has 1 to 64 characters."),
+    Meta(
+        max_length=MAXIMUM_CUSTOM_PROPERTIES, description="Texts under keys of your own; a key has 1 to 64 characters."
+    ),
 ]
 Id: TypeAlias = Annotated[str, Meta(description="A UUID.", examples=["01a1facc-35ad-7467-ab73-16626f891b76"])]
 Time: TypeAlias = Annotated[str, Meta(description="RFC 3339 in UTC.", examples=["2026-01-02T10:55:00Z"])]

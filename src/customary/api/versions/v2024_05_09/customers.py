@@ -35,7 +35,19 @@ from customary.api.wire import (
     time_text,
 )
 from customary.domain.contacts import FlatContacts
-from customary.domain.customer import Address, Customer, CustomerWrite, Link, LinkWrite, Service, TaxStatus, View
+from customary.domain.customer import (
+    MAXIMUM_ALIASES,
+    MAXIMUM_CONTACTS,
+    MAXIMUM_LINKS,
+    Address,
+    Customer,
+    CustomerWrite,
+    Link,
+    LinkWrite,
+    Service,
+    TaxStatus,
+    View,
+)
 from customary.domain.page import CustomerFilter
 from customary.domain.values import STATES, parse_id
 from customary.errors import Problem
@@ -70,10 +82,10 @@ LegalName: TypeAlias = Annotated[RequiredText, Meta(description="The name that i
 ContactName: TypeAlias = Annotated[Text, Meta(description="The main contact; the legal name without it.")]
 PrimaryEmail: TypeAlias = Annotated[Email, Meta(description="The main contact's address.")]
 BillingEmails: TypeAlias = Annotated[
-    list[Email], Meta(max_length=100, description="Who receives billing besides the main contact.")
+    list[Email], Meta(max_length=MAXIMUM_CONTACTS, description="Who receives billing besides the main contact.")
 ]
 Aliases: TypeAlias = Annotated[
-    list[RequiredText], Meta(max_length=100, description="Other names, each unique in the account.")
+    list[RequiredText], Meta(max_length=MAXIMUM_ALIASES, description="Other names, each unique in the account.")
 ]
 
 
@@ -112,7 +124,8 @@ def _check_links(links: list[LinkRequest]) -> Iterable[Problem]:
 
 
 Links: TypeAlias = Annotated[
-    list[LinkRequest], Meta(max_length=50, description="Ids in outside services.", extra={"check": _check_links})
+    list[LinkRequest],
+    Meta(max_length=MAXIMUM_LINKS, description="Ids in outside services.", extra={"check": _check_links}),
 ]
 
 

@@ -28,6 +28,9 @@ from customary.api.wire import (
 )
 from customary.domain.contacts import BillingPreference, Contact, ContactWrite
 from customary.domain.customer import (
+    MAXIMUM_ALIASES,
+    MAXIMUM_CONTACTS,
+    MAXIMUM_LINKS,
     Address,
     Customer,
     CustomerWrite,
@@ -88,17 +91,18 @@ def _check_links(links: list[LinkRequest]) -> Iterable[Problem]:
 
 
 Aliases: TypeAlias = Annotated[
-    list[RequiredText], Meta(max_length=100, description="Other names, each unique in the account.")
+    list[RequiredText], Meta(max_length=MAXIMUM_ALIASES, description="Other names, each unique in the account.")
 ]
 Links: TypeAlias = Annotated[
-    list[LinkRequest], Meta(max_length=50, description="Ids in outside services.", extra={"check": _check_links})
+    list[LinkRequest],
+    Meta(max_length=MAXIMUM_LINKS, description="Ids in outside services.", extra={"check": _check_links}),
 ]
 ParentId: TypeAlias = Annotated[Id, Meta(description="The customer whose organisation this one joins.")]
 Contacts: TypeAlias = Annotated[
     list[ContactRequest],
     Meta(
         min_length=1,
-        max_length=100,
+        max_length=MAXIMUM_CONTACTS,
         description="All contacts; a replacement archives those left out.",
         extra={"check": _check_contacts},
     ),
