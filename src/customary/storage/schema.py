@@ -9,7 +9,7 @@ import asyncpg
 from customary.errors import SetupError
 
 # The newest migration. They are numbered in four digits, so an older one sorts before a newer one.
-HEAD = "0008"
+HEAD = "0009"
 
 SCHEMA = "customary"
 SERVICE_ROLE = "customary_service"
