@@ -23,8 +23,8 @@ CREATE TABLE lanes (
     PRIMARY KEY (account_id, id)
 );
 
--- No foreign key to lanes: it would lock a lane's row for each event of the account. A job whose lane or event is gone is
--- cancelled by whoever claims it.
+-- No foreign key to lanes: it would lock a lane's row for each event of the account. A job whose recipient or event is
+-- gone is cancelled by whoever claims it.
 CREATE TABLE jobs (
     account_id uuid NOT NULL CONSTRAINT jobs_account_id_fkey REFERENCES accounts (id),
     id uuid NOT NULL DEFAULT gen_random_uuid(),
