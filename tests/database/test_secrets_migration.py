@@ -1,0 +1,104 @@
+"""From a database of before, where secrets stand as they are, to one in which nobody finds any."""
+
+from collections.abc import AsyncIterator
+from importlib import resources
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest_asyncio
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+from tests.support.clients import owner_connection
+from tests.support.cluster import Database
+from tests.support.keys import KEYS, live_secrets
+
+from customary.operations.encryption import encrypt_plain
+from customary.operations.work import SERVICE
+from customary.storage import migrate, schema
+from customary.storage.database import Database as Pool
+from customary.storage.idempotency import claim
+
+SECRET = "a secret of before é"
+BODY = b'{"webhookSecret":"a secret of before"}'
+
+
+@pytest_asyncio.fixture
+async def before(database: Database) -> AsyncIterator[Database]:
+    """A database at version 0009."""
+    async with owner_connection(database.owner_url) as owner:
+        await owner.execute("DROP SCHEMA customary CASCADE")
+    await migrate._prepare(database.owner_url)
+    engine = create_async_engine(
+        "postgresql+asyncpg://",
+        async_creator=lambda: asyncpg.connect(database.owner_url, server_settings={"search_path": schema.SEARCH_PATH}),
+        poolclass=NullPool,
+    )
+    async with engine.connect() as connection:
+        await connection.run_sync(_to_0009)
+    await engine.dispose()
+    assert await schema.current(database.owner_url) == "0009"
+    yield database
+
+
+def _to_0009(connection: Connection) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(resources.files("customary.storage.migrations")))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    command.upgrade(config, "0009")
+
+
+async def old_account(owner: "asyncpg.Connection[asyncpg.Record]", policies: int) -> tuple[UUID, list[UUID]]:
+    """An account with this many webhooks, one e-mail policy and two kept answers; its id and the webhooks' ids."""
+    account_id, ids = uuid4(), [uuid4() for _ in range(policies)]
+    await owner.execute(
+        "INSERT INTO accounts (id, name, created_at) VALUES ($1, $2, now())", account_id, str(account_id)
+    )
+    insert = (
+        "INSERT INTO notification_policies (account_id, id, name, channel, recipients, api_version, webhook_secret,"
+        " created_at) VALUES ($1, $2, 'p', $3, '{x}', '2024-07-30', $4, now())"
+    )
+    for policy_id in ids:
+        await owner.execute(insert, account_id, policy_id, "WEBHOOK", SECRET)
+    await owner.execute(insert, account_id, uuid4(), "EMAIL", None)
+    for key in ("one", "two"):
+        await owner.execute(
+            "INSERT INTO idempotency_keys (account_id, key, fingerprint, status, headers, body, created_at)"
+            " VALUES ($1, $2, 'f', 201, '[]', $3, now())",
+            account_id,
+            key,
+            BODY,
+        )
+    return account_id, ids
+
+
+async def test_secrets_of_before_sign_on_and_are_encrypted_by_the_service(before: Database) -> None:
+    async with owner_connection(before.owner_url) as owner:
+        accounts = [await old_account(owner, 700), await old_account(owner, 1), await old_account(owner, 0)]
+    assert await migrate.migrate(before.owner_url) == "0009"
+    assert await schema.current(before.owner_url) == schema.HEAD
+    for account_id, ids in accounts:
+        for policy_id in ids[:3]:
+            assert await live_secrets(before, account_id, str(policy_id)) == (SECRET,)
+    pool = await Pool.open(before.service_url, pool_size=1, keys=KEYS)
+    try:
+        assert await encrypt_plain(pool) == 701 + 6
+        assert await encrypt_plain(pool) == 0
+        for account_id, ids in accounts:
+            for policy_id in ids[-3:]:
+                assert await live_secrets(before, account_id, str(policy_id)) == (SECRET,)
+            async with pool.transaction(account_id, SERVICE) as tx:
+                kept = await claim(tx, "two", b"f")
+                assert kept is not None
+                assert (kept.status, kept.body) == (201, BODY)
+    finally:
+        await pool.close()
+    async with owner_connection(before.owner_url) as owner:
+        assert await owner.fetchval("SELECT count(*) FROM policy_secrets WHERE key_id = 'k-test'") == 701
+        assert await owner.fetchval("SELECT count(*) FROM policy_secrets") == 701
+        stored = await owner.fetch("SELECT ciphertext FROM policy_secrets UNION ALL SELECT body FROM idempotency_keys")
+    assert len(stored) == 707
+    assert not any(b"secret of before" in row[0] for row in stored)
