@@ -1,7 +1,6 @@
 """How lists are read among many customers: from indexes, as the service's own role, under the policies."""
 
-import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -13,6 +12,7 @@ from msgspec import Struct
 from tests.support import crowd
 from tests.support.clients import owner_connection
 from tests.support.cluster import Databases
+from tests.support.plans import Watched, nodes
 
 from customary.domain.page import (
     CustomerFilter,
@@ -35,26 +35,6 @@ READ = """
 SELECT seq_scan, seq_tup_read + coalesce(idx_tup_fetch, 0) AS rows
   FROM pg_stat_xact_user_tables WHERE schemaname = 'customary' AND relname = $1
 """
-
-
-class Watched:
-    """A connection that keeps the plan of every statement, with what came of it."""
-
-    def __init__(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
-        self._connection = connection
-        self.plans: list[dict[str, Any]] = []
-
-    async def fetch(self, text: str, *parameters: object) -> list[Any]:
-        await self._explain(text, parameters)
-        return list(await self._connection.fetch(text, *parameters))
-
-    async def fetchval(self, text: str, *parameters: object) -> Any:  # noqa: ANN401 - a column of any type
-        await self._explain(text, parameters)
-        return await self._connection.fetchval(text, *parameters)
-
-    async def _explain(self, text: str, parameters: tuple[object, ...]) -> None:
-        plan = await self._connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {text}", *parameters)
-        self.plans.append(json.loads(plan)[0]["Plan"])
 
 
 class Service(Struct, frozen=True):
@@ -96,13 +76,6 @@ async def service(databases: Databases) -> AsyncIterator[Service]:
             yield Service(connection)
         finally:
             await connection.close()
-
-
-def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """This node of a plan and all below it."""
-    yield plan
-    for below in plan.get("Plans", ()):
-        yield from nodes(below)
 
 
 def made(number: int) -> datetime:

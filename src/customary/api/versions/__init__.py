@@ -22,3 +22,19 @@ def named(values: list[bytes] | None) -> Version | None:
         message = "No matching API version found. Please make sure the specified API version is valid."
         raise UnknownVersion(message)
     return found
+
+
+def of_event(api_version: str) -> Version:
+    """The version in whose form an event is sent.
+
+    Raises `UnknownVersion` for one that is not live. Another version would be no way out: whoever reads in one would
+    misread the other, and never know it.
+    """
+    version = LIVE.get(api_version)
+    if version is None:
+        message = (
+            f"There is no API version '{api_version}' any more, so nothing can be written in its form. Make what asks"
+            f" for it anew in one of: {', '.join(LIVE)}."
+        )
+        raise UnknownVersion(message)
+    return version

@@ -22,4 +22,6 @@ VERSION = Version(
         *users.ROUTES.endpoints,
         *notification_policies.ROUTES.endpoints,
     ),
+    customer=customers.to_wire,
+    notification_types=notification_policies.TYPES,
 )

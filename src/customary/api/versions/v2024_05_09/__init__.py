@@ -22,4 +22,6 @@ VERSION = Version(
         *users.ROUTES.endpoints,
         *notification_policies.ROUTES.endpoints,
     ),
+    customer=lambda customer, _account_id: customers.to_wire(customer),
+    notification_types=notification_policies.TYPES,
 )
