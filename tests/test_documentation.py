@@ -1,8 +1,10 @@
 """What the documentation says about settings, commands, targets and links is compared with what there is."""
 
+import json
 import re
 import shlex
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -10,7 +12,9 @@ import pytest
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from customary.api import openapi, versions
 from customary.cli import app
+from customary.domain import delivery
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -132,6 +136,33 @@ def test_wrong_examples_are_noticed() -> None:
     assert problem_of(["customary", "serve", "--prot", "8001"]) is not None
     assert problem_of(["customary", "keys", "delete"]) is not None
     assert problem_of(["customary", "serve", "--port=8001"]) is None
+
+
+# --- Webhooks ---------------------------------------------------------------------------------------------
+
+WEBHOOKS = ROOT / "docs" / "webhooks.md"
+
+
+def test_the_schedule_is_the_one_that_deliveries_follow() -> None:
+    rows = re.findall(r"^\| (\d+) \| (\d+) (second|minute|hour)s? \|$", WEBHOOKS.read_text(), re.MULTILINE)
+    assert [int(number) for number, _, _ in rows] == list(range(1, delivery.MAXIMUM_ATTEMPTS))
+    assert tuple(timedelta(**{f"{unit}s": int(count)}) for _, count, unit in rows) == delivery.PAUSES
+
+
+def test_every_request_about_deliveries_is_on_the_page_of_webhooks() -> None:
+    """The table has exactly what the newest version offers under a policy beside the published operations."""
+    rows = re.findall(r"^\| `([A-Z]+)`(?: and `(PUT))? ?(/[\w/{}-]+)` \|", WEBHOOKS.read_text(), re.MULTILINE)
+    rows += re.findall(r"^\| `([A-Z]+)() (/[\w/{}-]+)` \|", WEBHOOKS.read_text(), re.MULTILINE)
+    written = {f"{method} {path}" for first, second, path in rows for method in (first, second) if method}
+    policy = "/notifications/policies/{id}"
+    paths = json.loads(openapi.encoded(versions.NEWEST))["paths"]
+    offered = {
+        f"{method.upper()} {path.removeprefix(policy)}"
+        for path, operations in paths.items()
+        for method, operation in operations.items()
+        if path.startswith(f"{policy}/") and "Extensions" in operation["tags"]
+    }
+    assert written == offered
 
 
 # --- The repository ---------------------------------------------------------------------------------------
