@@ -13,11 +13,13 @@ from customary import logs
 from customary.api import failures, gateway, openapi, reference, versions
 from customary.api.http import Receive, Request, Response, Scope, Send, request_from, send_response
 from customary.api.limits import Limiter
+from customary.connectors.mail_server import mail_server
 from customary.errors import Failure, Internal
 from customary.lifeline import tie_to
 from customary.settings import from_environment
 from customary.storage import schema
 from customary.storage.database import Database
+from customary.storage.secret_keys import KeyRing, parse
 
 STARTUP_TIMEOUT_SECONDS = 20.0
 _STARTUP_PAUSE_SECONDS = 0.1
@@ -35,17 +37,30 @@ _PAGE_HEADERS = (
 class Application:
     """Answers HTTP, as an ASGI application. It needs a database whose schema is current."""
 
-    def __init__(self, database_url: str, pool_size: int, *, limits_file: Path | None = None) -> None:
-        """`limits_file` is where the processes of one server count requests together; without it each counts alone."""
+    def __init__(
+        self,
+        database_url: str,
+        pool_size: int,
+        *,
+        keys: KeyRing,
+        limits_file: Path | None = None,
+        has_mail: bool = False,
+    ) -> None:
+        """`keys` are those of stored secrets, `has_mail` says whether e-mail can be sent.
+
+        `limits_file` is where the processes of one server count requests together; without it each counts alone.
+        """
         self._database_url = database_url
         self._pool_size = pool_size
+        self._keys = keys
         self._limits_file = limits_file
+        self._has_mail = has_mail
         self._services: gateway.Services | None = None
 
     async def startup(self) -> None:
         """Connect to the database. Raises what the driver raises where that fails."""
-        database = await Database.open(self._database_url, pool_size=self._pool_size)
-        self._services = gateway.Services(database, Limiter(self._limits_file))
+        database = await Database.open(self._database_url, pool_size=self._pool_size, keys=self._keys)
+        self._services = gateway.Services(database, Limiter(self._limits_file), self._has_mail)
 
     async def shutdown(self) -> None:
         """Let go of the database."""
@@ -163,4 +178,8 @@ def create() -> Application:
     logs.configure()
     settings = from_environment()
     assert settings.database_url is not None  # noqa: S101 - `customary serve` sets it for its workers
-    return Application(settings.database_url, settings.pool_size, limits_file=settings.limits_file)
+    has_mail = mail_server(settings.smtp_url, settings.mail_from) is not None
+    keys = parse(settings.secret_keys or "")
+    return Application(
+        settings.database_url, settings.pool_size, keys=keys, has_mail=has_mail, limits_file=settings.limits_file
+    )

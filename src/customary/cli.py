@@ -18,8 +18,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from customary import cli_users, server
+from customary import cli_deliveries, cli_events, cli_secrets, cli_users, cli_worker, keyring, server
 from customary.api import openapi, versions
+from customary.connectors.mail_server import mail_server
 from customary.domain.account import Account, ApiKey, Scope
 from customary.domain.values import parse_id
 from customary.errors import Failure, SetupError
@@ -28,7 +29,7 @@ from customary.operations import doctor as examination
 from customary.operations.doctor import Finding, Verdict
 from customary.settings import Settings, from_environment
 from customary.storage import accounts, embedded, schema
-from customary.storage.database import Connection
+from customary.storage.database import Connection, Database
 from customary.storage.migrate import migrate as bring_up_to_date
 
 Result = TypeVar("Result")
@@ -76,13 +77,12 @@ def serve(
         int | None, typer.Option(envvar="CUSTOMARY_WORKERS", min=1, max=64, help="How many processes answer.")
     ] = None,
     no_worker: Annotated[
-        bool, typer.Option("--no-worker", help="Leave work in the background to processes started for it.")
+        bool, typer.Option("--no-worker", help="Leave webhooks and e-mail to processes that run `customary worker`.")
     ] = False,
 ) -> None:
     """Start the service; with the embedded database unless a database URL is given."""
     settings = _settings(data_dir, database_url, host=host, port=port, workers=workers)
-    del no_worker  # nothing runs in the background yet
-    server.run(settings, on_ready=lambda address, first: _greet(settings, address, first))
+    server.run(settings, on_ready=lambda address, first: _greet(settings, address, first), has_worker=not no_worker)
 
 
 @app.command()
@@ -227,14 +227,17 @@ def print_openapi(
 
 @app.command()
 def doctor(data_dir: DataDir = None, database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
-    """Check the database's settings, the schema, the disk and the clock, and say what to do about each finding."""
+    """Check the database, the disk, the clock and the mail server, and say what to do about each finding."""
     settings = _settings(data_dir, database_url)
+    mail = mail_server(settings.smtp_url, settings.mail_from)
 
     async def examine(url: str) -> list[Finding]:
         async with schema.connection(url) as connection:
             place = _database_place(settings)
             most = settings.workers * settings.pool_size
-            return await examination.examine(connection, data_dir=place, pool_connections=most)
+            return await examination.examine(
+                connection, data_dir=place, pool_connections=most, server=mail, keys=keyring.known(settings)
+            )
 
     with server.owner_url(settings) as url:
         findings = asyncio.run(examine(url))
@@ -282,6 +285,24 @@ def _with_owner(
             return await use(connection)
 
     settings = _settings(data_dir, database_url)
+    with server.owner_url(settings) as url:
+        return asyncio.run(connect(url))
+
+
+def _with_service(
+    data_dir: Path | None, database_url: str | None, use: Callable[[Database], Awaitable[Result]]
+) -> Result:
+    """What `use` answers over connections in the service's role, with the secret keys."""
+    settings = _settings(data_dir, database_url)
+
+    async def connect(url: str) -> Result:
+        await schema.require_service(url)
+        database = await Database.open(url, pool_size=1, keys=keyring.required(settings))
+        try:
+            return await use(database)
+        finally:
+            await database.close()
+
     with server.owner_url(settings) as url:
         return asyncio.run(connect(url))
 
@@ -355,7 +376,11 @@ def _print_findings(findings: list[Finding]) -> None:
     Console().print(table)
 
 
+cli_worker.add_worker(app, _settings)
+cli_events.add_events(app, _settings, _print_json)
 app.add_typer(cli_users.users_app(_with_owner, _print_json, _print_table), name="users")
+app.add_typer(cli_deliveries.deliveries_app(_with_owner, _print_json, _print_table), name="deliveries")
+app.add_typer(cli_secrets.secrets_app(_with_service, _print_json), name="secrets")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@
     ├── IdempotencyMismatch   idempotencyMismatch
     ├── RateLimited           rateLimited
     ├── Unavailable           unavailable
-    │   └── Contended             the same: another transaction was in the way, and a retry may win
+    │   ├── Contended             the same: another transaction was in the way, and a retry may win
+    │   └── Undecryptable         the same: a secret cannot be read, until the operator gives its key
     └── Internal              internalError
 
 Operators meet `SetupError` instead: the command line prints it as one sentence and exits.
@@ -140,6 +141,10 @@ class Unavailable(Failure):
 
 class Contended(Unavailable):
     """Two transactions were in each other's way and this one gave in; it was undone and may be run again at once."""
+
+
+class Undecryptable(Unavailable):
+    """A stored secret cannot be read with the keys that the service has; its operator can change that."""
 
 
 class Internal(Failure):

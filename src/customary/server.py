@@ -21,8 +21,10 @@ from granian.constants import HTTPModes, Interfaces, Loops
 from granian.http import HTTP1Settings
 from granian.server.mp import MPServer
 
-from customary import logs
+from customary import background, keyring, logs
 from customary.api import limits
+from customary.connectors.addresses import parse_networks
+from customary.connectors.mail_server import mail_server
 from customary.domain.account import ApiKey, Scope
 from customary.errors import Failure, SetupError
 from customary.operations.accounts import create_account, create_key
@@ -31,6 +33,7 @@ from customary.storage import accounts, embedded, schema
 from customary.storage.migrate import migrate
 
 DEFAULT_ACCOUNT = "default"
+LOOPBACK = "127.0.0.0/8,::1/128"
 PORT_WAIT_SECONDS = 5.0
 READY_WAIT_SECONDS = 60.0
 _POLL_SECONDS = 0.02
@@ -81,6 +84,18 @@ def owner_url(settings: Settings) -> Generator[str]:
         yield addresses.owner_url
 
 
+@contextmanager
+def service_url(settings: Settings) -> Generator[str]:
+    """The URL of the service's role for one command beside a server, or for a worker. Raises `SetupError`."""
+    if settings.database_url is not None:
+        asyncio.run(schema.require_service(settings.database_url))
+        yield settings.database_url
+        return
+    with embedded.running(settings.data_dir) as addresses:
+        asyncio.run(schema.require_service(addresses.service_url))
+        yield addresses.service_url
+
+
 async def first_key(url: str) -> FirstKey | None:
     """On the first start, the account `default` with a key; None where there is an account already."""
     try:
@@ -96,12 +111,18 @@ async def first_key(url: str) -> FirstKey | None:
         return None  # another server was first, or this role may not: `customary accounts create` is there for both
 
 
-def run(settings: Settings, *, on_ready: Callable[[str, FirstKey | None], None]) -> None:
+def run(settings: Settings, *, on_ready: Callable[[str, FirstKey | None], None], has_worker: bool = True) -> None:
     """Serve until a signal ends it. `on_ready` is called with the address once the service really answers.
+
+    Without `has_worker` what changes is delivered by nobody until a `customary worker` runs somewhere.
 
     Raises `SetupError` where it cannot start.
     """
     logs.configure()
+    # These refuse what is malformed, before anything is started.
+    mail_server(settings.smtp_url, settings.mail_from)
+    parse_networks(settings.webhook_allow)
+    keyring.find(settings)
     settings = msgspec.structs.replace(settings, host=_numeric(settings.host))
     address = f"http://{'[' + settings.host + ']' if ':' in settings.host else settings.host}:{settings.port}"
     signal.signal(signal.SIGTERM, _leave)
@@ -111,16 +132,21 @@ def run(settings: Settings, *, on_ready: Callable[[str, FirstKey | None], None])
         database(settings) as urls,
         _shared_limits() as limits_file,
     ):
+        os.environ[f"{PREFIX}SECRET_KEYS"] = keyring.prepare(settings, urls.service)
+        os.environ.pop(f"{PREFIX}SECRET_KEYS_FILE", None)
         first = asyncio.run(first_key(urls.owner))
         os.environ[f"{PREFIX}DATABASE_URL"] = urls.service
         os.environ[f"{PREFIX}POOL_SIZE"] = str(settings.pool_size)
         os.environ[f"{PREFIX}LIMITS_FILE"] = str(limits_file)
+        if settings.database_url is None and not settings.webhook_allow:
+            os.environ[f"{PREFIX}WEBHOOK_ALLOW"] = LOOPBACK  # so that trying it out works
         http_server = _http_server(settings)
         register_after_fork(http_server, _begin_worker)
         threading.Thread(
             target=_announce, args=(settings, http_server, lambda: on_ready(address, first)), daemon=True
         ).start()
-        http_server.serve()
+        with background.worker() if has_worker else contextlib.nullcontext():
+            http_server.serve()
         if not http_server.interrupt_signal:
             message = "The processes that answer requests keep failing; the log above says where."
             raise SetupError(message)

@@ -24,12 +24,18 @@ class Settings(Struct, frozen=True, kw_only=True):
     workers: int = 1
     pool_size: int = 10
     limits_file: Path | None = None
+    secret_keys: str | None = None
+    secret_keys_file: Path | None = None
+    smtp_url: str | None = None
+    mail_from: str | None = None
+    webhook_allow: str = ""
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
     """The settings that the environment gives, defaults for the rest. Raises `SetupError` for a value that is none."""
     default = Settings()
     limits_file = environment.get(f"{PREFIX}LIMITS_FILE")
+    secret_keys_file = environment.get(f"{PREFIX}SECRET_KEYS_FILE")
     return Settings(
         host=environment.get(f"{PREFIX}HOST") or default.host,
         port=_number(environment, "PORT", default.port, most=65535),
@@ -38,6 +44,11 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
         workers=_number(environment, "WORKERS", default.workers, most=MAXIMUM_WORKERS),
         pool_size=_number(environment, "POOL_SIZE", default.pool_size, most=MAXIMUM_POOL_SIZE),
         limits_file=Path(limits_file) if limits_file else None,
+        secret_keys=environment.get(f"{PREFIX}SECRET_KEYS") or None,
+        secret_keys_file=Path(secret_keys_file) if secret_keys_file else None,
+        smtp_url=environment.get(f"{PREFIX}SMTP_URL") or None,
+        mail_from=environment.get(f"{PREFIX}MAIL_FROM") or None,
+        webhook_allow=environment.get(f"{PREFIX}WEBHOOK_ALLOW") or default.webhook_allow,
     )
 
 

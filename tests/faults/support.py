@@ -177,7 +177,11 @@ class Service:
         """The ids of the processes that answer requests."""
         found = {pid for pid in _children(self.process.pid) if _name(pid) not in {"postgres", "initdb"}}
         self._seen |= found
-        return found
+        return found - self.background_workers()
+
+    def background_workers(self) -> set[int]:
+        """The ids of the processes that work in the background."""
+        return {pid for pid in _children(self.process.pid) if b"worker" in _arguments(pid)}
 
     def signal(self, number: int) -> int:
         """Send it a signal; the exit status that follows."""
@@ -280,6 +284,13 @@ def _children(pid: int) -> set[int]:
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):
                 found |= {int(child) for child in (task / "children").read_text(encoding="utf-8").split()}
     return {child for child in found if is_alive(child)}
+
+
+def _arguments(pid: int) -> list[bytes]:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except (FileNotFoundError, ProcessLookupError):
+        return []
 
 
 def _name(pid: int) -> str:

@@ -40,8 +40,18 @@ COMMANDS = (
     ("keys", "create"),
     ("keys", "list"),
     ("keys", "revoke"),
+    ("deliveries",),
+    ("deliveries", "list"),
+    ("deliveries", "show"),
+    ("deliveries", "retry"),
+    ("deliveries", "replay"),
+    ("deliveries", "recipients"),
+    ("deliveries", "resume"),
     ("openapi",),
     ("doctor",),
+    ("secrets",),
+    ("secrets", "new-key"),
+    ("secrets", "reencrypt"),
 )
 NOBODY = "01a1fb08-0000-7000-8000-000000000000"
 

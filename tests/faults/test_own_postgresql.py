@@ -11,12 +11,14 @@ import pytest
 from tests.faults.support import Key, customary, free_port, refused, serving, succeeded, until
 from tests.faults.support_postgresql import Server, majors, running, what_to_run
 from tests.support import bodies
+from tests.support.keys import TEXT
 
 from customary.domain.account import Scope
 from customary.operations.accounts import create_account, create_key
 from customary.storage import schema
 from customary.storage.database import Database
 
+WITH_KEYS = {"CUSTOMARY_SECRET_KEYS": TEXT}
 MIGRATED = f"The schema is now at version {schema.HEAD}; it was empty.\n"
 
 
@@ -41,12 +43,16 @@ def database_name(url: str) -> str:
 
 
 async def test_from_an_empty_database_to_a_search(postgresql: Server, tmp_path: Path) -> None:
-    """`serve` names the command for an empty database; after it everything works for its ordinary owner."""
+    """`serve` names the commands for an empty database and for a key; then everything works for its ordinary owner."""
     url, role = await postgresql.database()
     await postgresql.let_serve(role)
     assert serve(url).endswith("Run, with the same database: customary migrate")
     assert migrate(url) == MIGRATED
-    with serving(tmp_path / "none", "--database-url", url, "--workers", "2") as service, service.client() as client:
+    assert serve(url).endswith("This makes one: customary secrets new-key")
+    with (
+        serving(tmp_path / "none", "--database-url", url, "--workers", "2", given=WITH_KEYS) as service,
+        service.client() as client,
+    ):
         for name in ("Zoë's Café", "Acme", "Łódź Works"):
             made = client.post("/customers", json=bodies.newest(legalName=name))
             assert made.status_code == 201, made.text
@@ -86,7 +92,7 @@ async def test_a_superuser(postgresql: Server, tmp_path: Path) -> None:
     """Its connections are bound by the policies all the same."""
     url, _ = await postgresql.database("SUPERUSER")
     assert migrate(url) == MIGRATED
-    with serving(tmp_path / "none", "--database-url", url) as service, service.client() as client:
+    with serving(tmp_path / "none", "--database-url", url, given=WITH_KEYS) as service, service.client() as client:
         assert client.post("/customers", json=bodies.newest()).status_code == 201
         await require_bound(url)
 
@@ -148,7 +154,7 @@ async def test_a_login_that_may_only_serve(postgresql: Server, tmp_path: Path) -
     other_url, _ = await postgresql.database(owner=False)
     url = other_url.replace(database_name(other_url), database_name(owner_url))
     await postgresql.run(what_to_run(serve(url)), "SELECT 1")
-    with serving(tmp_path / "none", "--database-url", url) as service:
+    with serving(tmp_path / "none", "--database-url", url, given=WITH_KEYS) as service:
         assert "secret" not in service.output
         with service.client(Key(str(made.client_id), secret)) as client:
             assert client.post("/customers", json=bodies.newest()).status_code == 201
@@ -198,7 +204,7 @@ async def test_doctor_where_nothing_was_migrated(postgresql: Server) -> None:
 async def test_the_database_goes_and_comes_back(postgresql: Server, tmp_path: Path) -> None:
     """Without its database the service says so, at once and in the envelope, and goes on when it is back."""
     url = await postgresql.migrated()
-    with serving(tmp_path / "none", "--database-url", url) as service, service.client() as client:
+    with serving(tmp_path / "none", "--database-url", url, given=WITH_KEYS) as service, service.client() as client:
         postgresql.stop()
         try:
             until(lambda: service.status("/readyz") == 503)

@@ -53,6 +53,10 @@ class Known:
         values = {name: unquote(str(value)) for name, value in (path_values or {}).items()}
         return (operation_id, frozenset(values.items())) in self._all
 
+    def recipient(self, number: int) -> dict[str, str] | None:
+        """A policy and one of its recipients, by the names of a path's parameters."""
+        return self.path("deleteNotificationsPoliciesByIdRecipientsByRecipient", number)
+
     def customer(self, number: int) -> str | None:
         """The id of a customer."""
         return (self.path("getCustomersById", number) or {}).get("id")

@@ -176,6 +176,10 @@ def _complete(case: Case, meta: CaseMetadata) -> None:
         if is_walking and case.method == "DELETE":
             case.query.pop("dryRun", None)  # schemathesis would take what was only tried for deleted
     if isinstance(case.body, dict) and not meta.is_negative_at(ParameterLocation.BODY):
+        found = _Served.known.recipient(number // 8)
+        if "recipient" in case.body and found and not meta.is_negative_at(ParameterLocation.PATH):
+            # A recipient is one of a policy, so both have to come from the same answer.
+            case.path_parameters["id"], case.body["recipient"] = found["id"], found["recipient"]
         case.body = complete_body(case.body, _Served.known, lambda: f"alias-{next(_numbers)}")
 
 

@@ -9,15 +9,19 @@ from tests.fuzz.campaign import Target
 
 from customary.api.versions import LIVE
 
+# Policies by e-mail are part of what is fuzzed, so there is a mail server by name; nobody listens there.
+MAIL = {"CUSTOMARY_SMTP_URL": "smtp://127.0.0.1:9", "CUSTOMARY_MAIL_FROM": "customary@example.com"}
+
 
 @contextmanager
 def targets(*versions: str, users: int) -> Generator[Mapping[str, Target]]:
     """The served document of each of these versions, all of them without any, while the service runs.
 
     A version has an account to itself, so that what one campaign finds does not depend on another; its key is pinned to
-    the version, as a request may leave the header out. `users` is how many people each account lets in.
+    the version, as a request may leave the header out. `users` is how many people each account lets in. No worker runs:
+    the recipients are made up, and nobody is to be called.
     """
-    with new_data_dir() as data_dir, serving(data_dir) as service:
+    with new_data_dir() as data_dir, serving(data_dir, "--no-worker", given=MAIL) as service:
         place = ("--data-dir", str(data_dir))
         made: dict[str, Target] = {}
         for version in versions or LIVE:

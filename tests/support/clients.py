@@ -8,11 +8,13 @@ from uuid import UUID
 import asyncpg
 import httpx
 from msgspec import Struct
+from tests.support.keys import KEYS
 
 from customary.app import Application
 from customary.domain.account import Scope
 from customary.operations.accounts import create_account, create_key
 from customary.storage.schema import SEARCH_PATH
+from customary.storage.secret_keys import KeyRing
 
 VERSIONS = ("2024-01-01", "2024-05-09", "2024-07-30")
 FIRST, SECOND, NEWEST = VERSIONS
@@ -124,9 +126,11 @@ def invalid(response: httpx.Response) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def started(database_url: str, pool_size: int = 5) -> AsyncGenerator[Application]:
-    """The application on this database."""
-    app = Application(database_url, pool_size)
+async def started(
+    database_url: str, pool_size: int = 5, *, has_mail: bool = True, keys: KeyRing = KEYS
+) -> AsyncGenerator[Application]:
+    """The application on this database; it takes policies by e-mail, as if there was a mail server."""
+    app = Application(database_url, pool_size, keys=keys, has_mail=has_mail)
     await app.startup()
     try:
         yield app

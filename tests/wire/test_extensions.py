@@ -39,6 +39,18 @@ OPERATIONS = [
     ("GET", "/customer-organizations"),
     ("GET", "/customer-organizations/{id}"),
     ("DELETE", "/customer-organizations/{id}"),
+    ("GET", "/events"),
+    ("POST", "/notifications/policies/{id}/rotate-secret"),
+    ("GET", "/notifications/policies/{id}/deliveries"),
+    ("GET", "/notifications/policies/{id}/deliveries/{deliveryId}"),
+    ("GET", "/notifications/policies/{id}/deliveries/{deliveryId}/attempts"),
+    ("POST", "/notifications/policies/{id}/deliveries/{deliveryId}/retry"),
+    ("POST", "/notifications/policies/{id}/test"),
+    ("POST", "/notifications/policies/{id}/replay"),
+    ("GET", "/notifications/policies/{id}/recipients"),
+    ("POST", "/notifications/policies/{id}/recipients/resume"),
+    ("GET", "/notifications/policies/{id}/delivery-settings"),
+    ("PUT", "/notifications/policies/{id}/delivery-settings"),
 ]
 
 
@@ -618,13 +630,15 @@ def test_the_document_describes_a_patch_in_both_media_types_and_both_outcomes_of
 def body_of(method: str, path: str) -> Json:
     if method == "PATCH":
         return {"label": "new"}
+    if path.endswith("/rotate-secret"):
+        return {}
     return newest() if path.endswith("{alias}") else None
 
 
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
 async def test_without_a_key_nothing_is_answered(app: Application, method: str, path: str) -> None:
     async with client_of(app, None) as anonymous:
-        url = path.format(id=MISSING, alias="a")
+        url = path.format(id=MISSING, deliveryId=MISSING, alias="a")
         refused(await anonymous.request(method, url, json=body_of(method, path)), 401, "unauthorized")
 
 
@@ -636,7 +650,7 @@ async def test_a_key_without_the_scope_is_forbidden(
     async with owner_connection(database.owner_url) as connection:
         key = await new_key(connection, account.id, scopes=frozenset({scope}))
     async with client_of(app, key) as limited:
-        url = path.format(id=MISSING, alias="a")
+        url = path.format(id=MISSING, deliveryId=MISSING, alias="a")
         refused(await limited.request(method, url, json=body_of(method, path)), 403, "forbidden")
 
 
@@ -659,7 +673,7 @@ async def test_a_customer_that_is_missing_malformed_or_foreign_answers_exactly_a
 @pytest.mark.parametrize("version", [FIRST, SECOND])
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
 async def test_the_older_versions_have_no_extension(account: Account, version: str, method: str, path: str) -> None:
-    url = path.format(id=MISSING, alias="a")
+    url = path.format(id=MISSING, deliveryId=MISSING, alias="a")
     response = await account.client.request(method, url, version=version, json=body_of(method, path))
     assert response.status_code in {404, 405}
     assert response.json()["error"]["type"] in {"notFound", "methodNotAllowed"}

@@ -24,6 +24,7 @@ from tests.support.clients import (
     success,
 )
 from tests.support.cluster import Database
+from tests.support.keys import live_secrets
 from tests.support.published import Published
 
 from customary.app import Application
@@ -166,8 +167,7 @@ async def test_a_webhook_without_a_secret_gets_one_that_no_other_has(account: Ac
 async def test_a_secret_of_ones_own_is_kept_as_it_is(account: Account, database: Database, secret: str) -> None:
     policy = await made(account, webhook(webhookSecret=secret))
     assert policy["webhookSecret"] == secret
-    async with owner_connection(database.owner_url) as connection:
-        assert await connection.fetchval("SELECT webhook_secret FROM notification_policies") == secret
+    assert await live_secrets(database, account.id, policy["id"]) == (secret,)
 
 
 @pytest.mark.parametrize("given", [True, False])
@@ -581,5 +581,6 @@ async def test_the_creation_is_recorded_with_all_but_the_secret(account: Account
     [activity] = await records.activities(database, "NOTIFICATION_POLICY")
     assert (activity.verb, activity.object[1]) == ("CREATED", policy["id"])
     assert activity.changes["name"] == (None, "Warehouse")
-    assert activity.changes.keys() == {"id", "created_at", "name", "channel", "recipients", "api_version"}
+    shown = {"id", "created_at", "name", "channel", "recipients", "api_version", "is_ordered"}
+    assert activity.changes.keys() == shown
     assert policy["webhookSecret"] not in json_module.dumps(list(activity.changes.values()))

@@ -83,7 +83,11 @@ ADDITIONS = {
     "of the metadata is, which was published as anything; the list is always there.",
     r"GET /activity-logs.* = 200 (items\[\]\.)?traceId: required": "It is always there.",
     r"operation (PATCH /customers/\{id\}|POST /customers/\{id\}/unarchive|PUT /customers/by-alias/\{alias\}"
-    r"|GET /customer-organizations(/\{id\})?|DELETE /customer-organizations/\{id\})": "Operations of our own.",
+    r"|GET /customer-organizations(/\{id\})?|DELETE /customer-organizations/\{id\}"
+    r"|GET /events|POST /notifications/policies/\{id\}/(test|replay|rotate-secret|recipients/resume)"
+    r"|GET /notifications/policies/\{id\}/(recipients|deliveries(/\{deliveryId\}(/attempts)?)?)"
+    r"|POST /notifications/policies/\{id\}/deliveries/\{deliveryId\}/retry"
+    r"|(GET|PUT) /notifications/policies/\{id\}/delivery-settings)": "Operations of our own.",
     r"(POST|PUT|DELETE) .* \? dryRun: .*": "What asks for a write to be tried only.",
     r"POST .* = 200( (: type|(dryRun|result|events).*))?": "What a tried write answers that would create something.",
     r"GET /customers \? (q|updatedSince|customProperties|include).*": "More ways to find customers and to show them.",

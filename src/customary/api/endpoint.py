@@ -27,11 +27,15 @@ Handler = TypeVar("Handler", bound=Callable[..., Awaitable[Wire | Outcome]])
 
 
 class Call(Struct, frozen=True):
-    """What a handler may know of the request besides its body and query. `path` holds the path's parameters."""
+    """What a handler may know of the request besides its body and query. `path` holds the path's parameters.
+
+    `has_mail` says whether this service can send e-mail.
+    """
 
     path: dict[str, str]
     cursor_secret: bytes
     request_id: str
+    has_mail: bool = False
 
 
 class Endpoint(Struct, frozen=True, kw_only=True):

@@ -23,6 +23,7 @@ STATUS: dict[type[errors.Failure], int] = {
     errors.Internal: 500,
     errors.Unavailable: 503,
     errors.Contended: 503,
+    errors.Undecryptable: 503,
 }
 
 RETRY_AFTER_SECONDS = 1

@@ -29,10 +29,11 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Services(msgspec.Struct, frozen=True):
-    """What the gate works with."""
+    """What the gate works with. `has_mail` says whether this service can send e-mail."""
 
     database: Database
     limiter: limits.Limiter
+    has_mail: bool = False
 
 
 class _Exchange(msgspec.Struct):
@@ -79,7 +80,7 @@ async def _answer(services: Services, request: Request, segments: tuple[str, ...
     endpoint, path = exchange.version.router.find(request.method, segments)
     exchange.endpoint = endpoint
     auth.require_scope(key, endpoint.scope)
-    call = Call(path, services.database.cursor_secret, exchange.request_id)
+    call = Call(path, services.database.cursor_secret, exchange.request_id, services.has_mail)
     parameters = query_parameters(request.query_string)
     if endpoint.is_read:
         return await _read(services.database, request, endpoint, key.account_id, call, parameters)

@@ -15,11 +15,15 @@ from customary.api.wire import Wire
 
 JsonObject: TypeAlias = dict[str, Any]
 
-_ID_PARAMETERS = {"id", "customer"}
+_ID_PARAMETERS = {"id", "customer", "deliveryId"}
+_DELIVERY = "/notifications/policies/{id}/deliveries/{deliveryId}"
 # What takes an id of this collection under another path, and the parameter that it is.
-_ELSEWHERE = {
+_ELSEWHERE: dict[str, dict[str, str]] = {
     "/customers": {"/customers/by-alias/{alias}": "alias", "/tax-registrations/for-customer/{id}": "id"},
     "/sequence-accounts": {"/tax-registrations/for-merchant/{id}": "id"},
+    "/notifications/policies/{id}/test": dict.fromkeys(
+        (_DELIVERY, f"{_DELIVERY}/attempts", f"{_DELIVERY}/retry"), "deliveryId"
+    ),
 }
 # What a request has just put into a list, of which a link can name the first: a parameter and the list's field.
 _SENT = {"recipient": "recipients", "type": "notificationTypes"}
@@ -51,8 +55,10 @@ def _id_pointer(endpoint: Endpoint) -> str | None:
     if endpoint.path.endswith("}") or endpoint.method not in {"GET", "POST"}:
         return None
     fields = get_type_hints(endpoint.answer)
+    if "items" in fields:
+        return "/items/0/id" if _shows_id(fields["items"]) else None
     if endpoint.is_read:
-        return "/items/0/id" if _shows_id(fields.get("items")) else None
+        return None
     if "id" in fields:
         return "/id"
     return next((f"/{name}/id" for name, field in fields.items() if _shows_id(field)), None)

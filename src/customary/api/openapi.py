@@ -49,6 +49,7 @@ PATH_PARAMETERS = {
     "id": "The object's id. One that is malformed is answered like one that does not exist.",
     "alias": "An alias of the customer, or its id; percent-encoded like every part of a path.",
     "customer": "The customer's id.",
+    "deliveryId": "The delivery's id, or its `webhookId`.",
 }
 
 _INFO = (
@@ -91,6 +92,16 @@ _EXAMPLES: JsonObject = {
     "CustomerAlias.customerId": "01a1facb-92c0-7d14-8a51-2f6ce0b1a7d3",
     "CustomerAlias.label": "CRM id",
     "CustomerAlias.sequenceAccountId": "01a1fac8-06be-7b35-9c0e-6f1d0f6c4b28",
+    "Attempt.durationMilliseconds": 84,
+    "Attempt.outcome": "DELIVERED",
+    "Attempt.responseBody": "ok",
+    "Attempt.responseStatus": 200,
+    "Delivery.attemptsLeft": 11,
+    "Delivery.lastResponseStatus": 200,
+    "Delivery.state": "DELIVERED",
+    "Recipient.consecutiveFailures": 4,
+    "Recipient.reason": "The recipient answered 503.",
+    "Recipient.state": "PAUSED",
     "Link.id": "cus_Fernhill20417",
     "Link.value": "cus_Fernhill20417",
     "LinkRequest.id": "cus_Fernhill20417",
@@ -113,6 +124,11 @@ _NOT_IN_EXAMPLES = {
     "pushToIntegrations",
     "state",
     "LinkRequest.lastSynced",
+    "Attempt.error",
+    "Delivery.heldBecause",
+    "Delivery.lastError",
+    "Delivery.nextAttemptAt",
+    "Delivery.reason",
 }
 
 

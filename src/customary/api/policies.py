@@ -16,6 +16,15 @@ Recipient: TypeAlias = Annotated[
     str, Meta(min_length=1, max_length=2048, examples=["https://example.com/hooks/customers"])
 ]
 ShownRecipient: TypeAlias = Annotated[str, Meta(examples=["https://example.com/hooks/customers"])]
+GivenSecret: TypeAlias = Annotated[
+    str,
+    Meta(
+        min_length=8,
+        max_length=200,
+        description="Signs what is sent. Only for WEBHOOK, where one is made if none is given.",
+        examples=["whsec_a-secret-of-your-own"],
+    ),
+]
 ChannelOfPolicy: TypeAlias = Annotated[Channel, Meta(description="How recipients are told. It stays as it is.")]
 MOST_TYPES = 100
 
@@ -33,18 +42,7 @@ class PolicyRequestFields(Wire):
         ),
     ]
     channel: ChannelOfPolicy
-    webhook_secret: (
-        Annotated[
-            str,
-            Meta(
-                min_length=8,
-                max_length=200,
-                description="Signs what is sent. Only for WEBHOOK, where one is made if none is given.",
-                examples=["whsec_a-secret-of-your-own"],
-            ),
-        ]
-        | UnsetType
-    ) = UNSET
+    webhook_secret: GivenSecret | UnsetType = UNSET
 
 
 class RecipientsRequest(Wire):
@@ -69,7 +67,7 @@ class PolicyFields(Wire):
         Annotated[
             str,
             Meta(
-                description="The secret that signs what is sent; only in the answer to creating.",
+                description="The secret that signs what is sent; only in the answer to what made it.",
                 examples=["whsec_a-secret-of-your-own"],
             ),
         ]

@@ -36,11 +36,12 @@ class ObjectType(StrEnum):
 
 
 class ActorType(StrEnum):
-    """Who changes things. An operator is somebody on the command line, who has no id of their own."""
+    """Who changes things. Somebody on the command line and the service itself have no id of their own."""
 
     API_KEY = "API_KEY"
     USER = "USER"
     OPERATOR = "OPERATOR"
+    SERVICE = "SERVICE"
 
 
 class Caller(Struct, frozen=True):
@@ -79,6 +80,10 @@ class Activity(Struct, frozen=True, kw_only=True):
     object: Reference
     target: Reference | None = None
     changes: tuple[FieldChange, ...] = ()
+
+
+# What every event is about.
+RESOURCE_TYPE = ObjectType.CUSTOMER.value
 
 
 class EventType(StrEnum):

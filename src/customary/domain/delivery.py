@@ -5,6 +5,7 @@ Everything here is decided from values: the time, the chance and the answer come
 
 from datetime import datetime, timedelta
 from enum import StrEnum
+from uuid import UUID
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -14,12 +15,12 @@ HOLD = timedelta(days=30)
 LONGEST_ATTEMPT_SECONDS = 15.0
 MOST_IN_FLIGHT = 4
 MOST_DEATHS = 3
+WEBHOOK_ID_PREFIX = "msg_"
 
 # Between an attempt and the next. Each is lengthened or shortened by up to a fifth, so that what failed together does
 # not come back together; shortened all along they still span more than 120 hours.
 PAUSES = tuple(
-    timedelta(seconds=seconds)
-    for seconds in (5, 60, 300, 1800, 7200, 21_600, 43_200, 86_400, 86_400, 129_600, 172_800)
+    timedelta(seconds=seconds) for seconds in (5, 60, 300, 1800, 7200, 21_600, 43_200, 86_400, 86_400, 129_600, 172_800)
 )
 JITTER = 0.2
 _FAILURES_TO_PAUSE = 4
@@ -72,6 +73,25 @@ class EndpointState(StrEnum):
     REMOVED = "REMOVED"
 
 
+# Why what is pending is not attempted for now.
+_HELD = {
+    EndpointState.PAUSED: "The recipient only failed lately. One delivery is tried now and then, the others wait until"
+    " one succeeds or somebody resumes the recipient.",
+    EndpointState.DISABLED: "The recipient answered 410 Gone. Everything waits until somebody resumes it.",
+    EndpointState.REMOVED: "The recipient was removed from the policy: this is about to be cancelled.",
+}
+
+
+def held_because(state: EndpointState) -> str | None:
+    """Why what is pending for a recipient in this state is held; None where it is not."""
+    return _HELD.get(state)
+
+
+def webhook_id(delivery_id: UUID) -> str:
+    """What a webhook is known by to its recipient: the same however often it is sent."""
+    return f"{WEBHOOK_ID_PREFIX}{delivery_id}"
+
+
 class Health(Struct, frozen=True, kw_only=True):
     """How a recipient did lately. `failures` are those in a row, `opens_at` is when it is spoken to again.
 
@@ -85,6 +105,12 @@ class Health(Struct, frozen=True, kw_only=True):
     reason: str | None = None
 
 
+class RecipientStates(Struct, frozen=True):
+    """How recipients of a policy do, as its activities show it."""
+
+    recipient_states: dict[str, str]
+
+
 class Next(Struct, frozen=True, kw_only=True):
     """What becomes of a delivery after an attempt: the state, and when it is due again while it is pending."""
 
@@ -95,24 +121,32 @@ class Next(Struct, frozen=True, kw_only=True):
 
 
 def after_attempt(
-    answer: Answer, health: Health, *, attempts_left: int, created_at: datetime, now: datetime, chance: float
+    answer: Answer,
+    health: Health,
+    *,
+    attempts_left: int,
+    queued_at: datetime,
+    now: datetime,
+    chance: float,
+    opens_at: datetime | None = None,
 ) -> Next:
     """What becomes of a delivery. `attempts_left` counts without the one that is over, `chance` is from 0 to 1.
 
-    An attempt on a recipient that is paused is a probe and costs the delivery nothing. What is older than the hold is
-    given up however many attempts are left.
+    An attempt on a recipient that is paused is a probe and costs the delivery nothing. Where this one paused it, or
+    was such a probe, `opens_at` is when the next probe is: the delivery is ready for that, behind all that wait longer.
+    What is older than the hold is given up however many attempts are left.
     """
     if answer.outcome is Outcome.DELIVERED:
         return Next(state=State.DELIVERED, attempts_left=attempts_left)
     is_probe = health.state is not EndpointState.ACTIVE
     left = attempts_left + 1 if is_probe or answer.outcome is Outcome.GONE else attempts_left
-    if now - created_at >= HOLD:
+    if now - queued_at >= HOLD:
         return Next(state=State.FAILED, attempts_left=left, reason="It could not be delivered for 30 days.")
     if left <= 0:
         reason = f"It failed {MAXIMUM_ATTEMPTS} times, the last time: {answer.error or answer.outcome.value}"
         return Next(state=State.FAILED, attempts_left=0, reason=reason)
-    pause = pause_after(left, chance, answer.retry_after_seconds)
-    return Next(state=State.PENDING, attempts_left=left, due_at=now + pause)
+    due_at = now + pause_after(left, chance, answer.retry_after_seconds)
+    return Next(state=State.PENDING, attempts_left=left, due_at=min(due_at, opens_at or due_at))
 
 
 def pause_after(attempts_left: int, chance: float, retry_after_seconds: float | None = None) -> timedelta:
@@ -122,6 +156,11 @@ def pause_after(attempts_left: int, chance: float, retry_after_seconds: float | 
     if retry_after_seconds is None:
         return own
     return min(max(own, timedelta(seconds=min(retry_after_seconds, own.total_seconds() * 2))), own * 2)
+
+
+def in_flight(health: Health) -> int:
+    """How many attempts may run at once: one where each is only a probe."""
+    return MOST_IN_FLIGHT if health.state in {EndpointState.ACTIVE, EndpointState.REMOVED} else 1
 
 
 def after_answer(health: Health, answer: Answer, *, now: datetime) -> Health:

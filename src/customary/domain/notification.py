@@ -55,7 +55,9 @@ class Channel(StrEnum):
 class Policy(Struct, frozen=True, kw_only=True):
     """Who is told of what. `notification_types` is None for a policy about everything, also what comes later.
 
-    `api_version` is the version that it was made under, in whose form resources are sent. Only a WEBHOOK has a secret.
+    `api_version` is the version that it was made under, in whose form resources are sent. Only a WEBHOOK has a secret,
+    and it is here only where it was just made: a policy is read without it.
+    With `is_ordered` no recipient is told of a customer's change before it was told of the one before.
     """
 
     id: UUID
@@ -66,6 +68,7 @@ class Policy(Struct, frozen=True, kw_only=True):
     notification_types: tuple[NotificationType, ...] | None
     api_version: str
     webhook_secret: str | None = None
+    is_ordered: bool = False
 
 
 class PolicyWrite(Struct, frozen=True, kw_only=True):
@@ -124,6 +127,12 @@ def remove_recipient(policy: Policy, recipient: str) -> Policy:
     return replace(policy, recipients=left)
 
 
+def named_recipient(policy: Policy, recipient: str) -> str | None:
+    """The recipient of this policy that is meant, as the policy writes it; None where it has none such."""
+    key = _recipient_key(policy.channel, recipient)
+    return next((each for each in policy.recipients if _recipient_key(policy.channel, each) == key), None)
+
+
 def add_types(policy: Policy, types: tuple[NotificationType, ...]) -> Policy:
     """This policy about more; one about everything is about these already."""
     if policy.notification_types is None:
@@ -145,6 +154,14 @@ def remove_type(policy: Policy, removed: NotificationType | None) -> Policy:
         message = "This is the last notification type of the policy, which would tell of nothing. Delete it instead."
         raise Invalid(message, (Problem("type", "last", message),))
     return replace(policy, notification_types=left)
+
+
+def with_secret(policy: Policy, secret: str) -> Policy:
+    """This policy with a new secret. Raises `Invalid` for one whose channel has none."""
+    if policy.channel is not Channel.WEBHOOK:
+        message = "Only a policy with the channel WEBHOOK has a secret, and this one tells by e-mail."
+        raise Invalid(message, (Problem("", "channel", message),))
+    return replace(policy, webhook_secret=secret)
 
 
 def recipient_problems(channel: Channel, recipients: tuple[str, ...]) -> tuple[Problem, ...]:

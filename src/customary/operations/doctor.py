@@ -7,13 +7,20 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from customary.storage import schema
+from customary.connectors.mail import Mailer
+from customary.connectors.mail_server import MailServer
+from customary.domain.delivery import Outcome
+from customary.operations.encryption import rows_by_key
+from customary.storage import encrypted_rows, event_feed, jobs, schema
 from customary.storage.database import Connection
+from customary.storage.secret_keys import KeyRing
 
 _CLOCK_TOLERANCE_SECONDS = 2.0
 _LEAST_FREE_BYTES = 1024**3
 _LEAST_FREE_SHARE = 0.05
 _KEPT_FOR_OPERATORS = 10
+_MAIL_SECONDS = 5.0
+_LONGEST_WAIT_SECONDS = 60.0
 
 # What a promise of ours needs of the database, and why another value breaks it.
 _SETTINGS = {
@@ -56,8 +63,10 @@ class Finding(Struct, frozen=True):
     advice: str = ""
 
 
-async def examine(connection: Connection, *, data_dir: Path, pool_connections: int) -> list[Finding]:
-    """Everything there is to say about this database and this machine."""
+async def examine(
+    connection: Connection, *, data_dir: Path, pool_connections: int, server: MailServer | None, keys: KeyRing
+) -> list[Finding]:
+    """Everything there is to say about this database, this machine and the mail server."""
     return [
         await _schema(connection),
         *await _settings(connection),
@@ -65,6 +74,10 @@ async def examine(connection: Connection, *, data_dir: Path, pool_connections: i
         await _connections(connection, pool_connections),
         await _clock(connection),
         disk(data_dir),
+        await mail(server),
+        *await _secrets(connection, keys),
+        *await change_feed(connection),
+        *await deliveries(connection),
     ]
 
 
@@ -125,6 +138,75 @@ async def _clock(connection: Connection) -> Finding:
     return Finding("clock", Verdict.FINE, found)
 
 
+async def _secrets(connection: Connection, keys: KeyRing) -> list[Finding]:
+    """Whether everything that has to be is encrypted, with keys that are at hand; nothing of another schema."""
+    is_migrated = await connection.fetchval(schema.IS_MIGRATED)
+    if not is_migrated or await connection.fetchval(schema.CURRENT) != schema.HEAD:
+        return []
+    if not await connection.fetchval(schema.MAY_SERVE):
+        return []
+    async with connection.transaction():
+        await connection.execute(f"SET LOCAL ROLE {schema.SERVICE_ROLE}")
+        rows = rows_by_key(await encrypted_rows.by_key(connection))
+    return [secrets(rows, keys)]
+
+
+def secrets(rows: dict[str | None, int], keys: KeyRing) -> Finding:
+    """Whether these keys open so many rows by the id of their key, None for those that are not encrypted."""
+    topic = "secrets"
+    missing = sorted(key_id for key_id in rows if key_id is not None and key_id not in keys.ids)
+    if missing:
+        count = sum(rows[key_id] for key_id in missing)
+        advice = f"Add these keys to the secret keys again: {', '.join(missing)}."
+        return Finding(topic, Verdict.PROBLEM, f"{count} rows are encrypted with keys that are not here", advice)
+    if rows.get(None):
+        advice = "Start the server, which encrypts them, or run: customary secrets reencrypt"
+        return Finding(topic, Verdict.PROBLEM, f"{rows[None]} rows are not encrypted", advice)
+    if not keys.ids:
+        advice = "With the embedded database, start the server. Else see: customary secrets new-key"
+        return Finding(topic, Verdict.WARNING, "there are no secret keys, without which no server starts", advice)
+    found = f"{sum(rows.values())} rows, all encrypted; the key in use is {keys.first}"
+    return Finding(topic, Verdict.FINE, found)
+
+
+async def change_feed(connection: Connection) -> list[Finding]:
+    """Whether readers of the change feed get what has happened; nothing of another schema, or under the policies."""
+    if not await _sees_all(connection):
+        return []
+    topic, waiting = "change feed", await event_feed.waiting(connection)
+    if waiting.has_foreign:
+        found = "the database was restored from another PostgreSQL server, so its events have numbers of that one"
+        advice = "Run: customary migrate"
+        return [Finding(topic, Verdict.PROBLEM, found, advice)]
+    if waiting.seconds > _LONGEST_WAIT_SECONDS:
+        found = f"readers have waited {waiting.seconds:.0f} s for a transaction that still writes"
+        advice = "Find it in pg_stat_activity or pg_prepared_xacts, whichever database it is in, and end it."
+        return [Finding(topic, Verdict.WARNING, found, advice)]
+    return [Finding(topic, Verdict.FINE, "readers wait for nothing")]
+
+
+async def deliveries(connection: Connection) -> list[Finding]:
+    """Whether somebody delivers; nothing of another schema, or under the policies."""
+    if not await _sees_all(connection):
+        return []
+    topic, backlog = "deliveries", await jobs.backlog(connection)
+    if backlog.overdue:
+        found = f"{backlog.overdue} of {backlog.waiting} that wait should have been attempted five minutes ago"
+        advice = "Start `customary worker`, or `customary serve` without --no-worker; more of them if some run."
+        return [Finding(topic, Verdict.PROBLEM, found, advice)]
+    if backlog.resting:
+        found = f"{backlog.waiting} wait; {backlog.resting} recipients are paused or disabled"
+        return [Finding(topic, Verdict.WARNING, found, "See: customary deliveries recipients")]
+    return [Finding(topic, Verdict.FINE, f"{backlog.waiting} wait, none for too long")]
+
+
+async def _sees_all(connection: Connection) -> bool:
+    """Whether the schema is this release's and the policies hide no account's rows."""
+    if not await connection.fetchval(schema.IS_MIGRATED) or await connection.fetchval(schema.CURRENT) != schema.HEAD:
+        return False
+    return not await connection.fetchval(schema.IS_BOUND)
+
+
 def disk(data_dir: Path) -> Finding:
     """Whether there is room left where the data directory is."""
     place = next(path for path in (data_dir, *data_dir.parents) if path.exists())
@@ -133,3 +215,17 @@ def disk(data_dir: Path) -> Finding:
     if usage.free < max(_LEAST_FREE_BYTES, _LEAST_FREE_SHARE * usage.total):
         return Finding("disk", Verdict.WARNING, found, "Make room: a full disk stops every write.")
     return Finding("disk", Verdict.FINE, found)
+
+
+async def mail(server: MailServer | None) -> Finding:
+    """Whether the mail server answers and lets this service in; nothing is sent through it."""
+    if server is None:
+        return Finding("mail", Verdict.FINE, "not set; e-mail policies are refused")
+    answer = await Mailer(server).greet(_MAIL_SECONDS)
+    if answer.outcome is not Outcome.DELIVERED:
+        advice = "Check CUSTOMARY_SMTP_URL and the mail server; until it answers, e-mails wait and are tried again."
+        return Finding("mail", Verdict.PROBLEM, f"{server.place}: {answer.error}", advice)
+    if server.is_readable:
+        advice = "Leave starttls=no out of CUSTOMARY_SMTP_URL, or use smtps://, if the mail server can do TLS."
+        return Finding("mail", Verdict.WARNING, f"{server.place} answers, and everybody on the way reads along", advice)
+    return Finding("mail", Verdict.FINE, f"{server.place} answers")

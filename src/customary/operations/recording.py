@@ -1,18 +1,43 @@
 """Writes down what an operation did, in its transaction: the activity, and the event if a customer changed."""
 
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from uuid import UUID
 
 from msgspec import Struct
 from uuid_utils.compat import uuid7
 
-from customary.domain.activity import Activity, Event, EventType, ObjectType, Reference, Verb, differences
+from customary.domain.activity import (
+    Activity,
+    ActorType,
+    Caller,
+    Event,
+    EventType,
+    ObjectType,
+    Reference,
+    Verb,
+    differences,
+)
 from customary.domain.customer import Customer
 from customary.storage import activity_logs, outbox
-from customary.storage.database import Tx
+from customary.storage.database import Connection, Tx
 
 # Version 7 ids grow with time, also within a millisecond: what is made together keeps its order.
 new_id: Callable[[], UUID] = uuid7
+# Whoever has the command line has the database: there is no telling one operator from another.
+_OPERATOR = UUID(int=0)
+
+
+def operator() -> Caller:
+    """Somebody on the command line, for one command."""
+    return Caller(ActorType.OPERATOR, _OPERATOR, origin="CLI", api_version="", request_id=str(new_id()))
+
+
+@asynccontextmanager
+async def operator_transaction(owner: Connection, account_id: UUID) -> AsyncGenerator[Tx]:
+    """A transaction for somebody on the command line, over a connection of the tables' owner."""
+    async with owner.transaction():
+        yield Tx(account_id, owner, await owner.fetchval("SELECT now()"), operator(), [])
 
 
 async def record(

@@ -3,17 +3,15 @@
 from uuid import UUID
 
 from customary.domain import user as rules
-from customary.domain.activity import ActorType, Caller, ObjectType, Reference, Verb
+from customary.domain.activity import ObjectType, Reference, Verb
 from customary.domain.user import Role, User
 from customary.domain.values import check_email, parse_id
 from customary.errors import Conflict, Forbidden, Invalid, Problem
-from customary.operations.recording import new_id, record
+from customary.operations.recording import new_id, operator, record
 from customary.storage import users
 from customary.storage.database import Connection, Tx
 
 _MAXIMUM_EMAIL_LENGTH = 254
-# Whoever has the command line has the database: there is no telling one operator from another.
-_OPERATOR = UUID(int=0)
 
 
 async def create_user(tx: Tx, email: str, role: Role) -> User:
@@ -35,10 +33,9 @@ async def create_user(tx: Tx, email: str, role: Role) -> User:
 
 async def create_user_as_operator(connection: Connection, account_id: UUID, email: str, role: Role) -> User:
     """The same for an operator on the command line, over a connection of the tables' owner."""
-    caller = Caller(ActorType.OPERATOR, _OPERATOR, origin="CLI", api_version="", request_id=str(new_id()))
     async with connection.transaction():
         now = await connection.fetchval("SELECT now()")
-        return await create_user(Tx(account_id, connection, now, caller, []), email, role)
+        return await create_user(Tx(account_id, connection, now, operator(), []), email, role)
 
 
 async def set_accounts(tx: Tx, user_id: UUID | None, account_ids: tuple[str, ...]) -> User:

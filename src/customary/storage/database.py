@@ -17,6 +17,7 @@ from msgspec import Struct
 from customary.domain.activity import Caller, Event
 from customary.errors import Conflict, Contended, Failure, Unavailable
 from customary.storage.schema import SEARCH_PATH, SERVICE_ROLE
+from customary.storage.secret_keys import NO_KEYS, KeyRing
 
 ACQUIRE_TIMEOUT_SECONDS = 1.0
 CONNECT_TIMEOUT_SECONDS = 3.0
@@ -24,6 +25,7 @@ COMMAND_TIMEOUT_SECONDS = 8.0
 LOCK_TIMEOUT_SECONDS = 2.0
 
 BEGIN = "SELECT now(), set_config('app.account', $1, true), set_config('lock_timeout', $2, true)"
+BEGIN_WORK = "SELECT set_config('app.work', 'on', true), set_config('app.account', '', true)"
 
 Record: TypeAlias = Any  # asyncpg's Record: a column of it has the type that the SQL gives it, which no checker sees
 Connection: TypeAlias = Any  # asyncpg's Connection or the pool's proxy of one, which have the same methods
@@ -69,16 +71,21 @@ _PASSING = (
 
 
 class Bound(Struct, frozen=True):
-    """A connection that sees one account's rows, outside any transaction: for reads of one statement."""
+    """A connection that sees one account's rows, outside any transaction: for reads of one statement.
+
+    `keys` are those that stored secrets can be read with.
+    """
 
     account_id: UUID
     connection: Connection
+    keys: KeyRing = NO_KEYS
 
 
 class Tx(Struct, frozen=True):
     """An open transaction of one account. `now` is the database's time at its start.
 
-    `events` collects the events that it appends, so that a dry run can tell which would follow.
+    `events` collects the events that it appends, so that a dry run can tell which would follow. `keys` are those that
+    secrets are stored and read with.
     """
 
     account_id: UUID
@@ -86,6 +93,7 @@ class Tx(Struct, frozen=True):
     now: datetime
     caller: Caller
     events: list[Event]
+    keys: KeyRing = NO_KEYS
 
 
 Reading: TypeAlias = Bound | Tx
@@ -116,13 +124,17 @@ class _TenantConnection(asyncpg.Connection):
 class Database:
     """The connections of one process to one database, all of them in the service's role."""
 
-    def __init__(self, pool: Any, cursor_secret: bytes) -> None:  # noqa: ANN401 - asyncpg's pool has no useful type
+    def __init__(self, pool: Any, cursor_secret: bytes, keys: KeyRing) -> None:  # noqa: ANN401 - asyncpg's pool
         self._pool = pool
+        self.keys = keys
         self.cursor_secret = cursor_secret
 
     @classmethod
-    async def open(cls, url: str, *, pool_size: int) -> "Database":
-        """Connect. Raises `OSError` or `asyncpg.PostgresError` where that fails."""
+    async def open(cls, url: str, *, pool_size: int, keys: KeyRing = NO_KEYS) -> "Database":
+        """Connect. Raises `OSError` or `asyncpg.PostgresError` where that fails.
+
+        Without keys everything works but storing secrets and reading them.
+        """
         pool = await asyncpg.create_pool(
             url,
             min_size=1,
@@ -133,7 +145,7 @@ class Database:
             server_settings=_SERVER_SETTINGS,
         )
         secret = await pool.fetchval("SELECT cursor_secret FROM installation")
-        return cls(pool, secret)
+        return cls(pool, secret, keys)
 
     async def close(self) -> None:
         """End all connections, the busy ones too."""
@@ -144,7 +156,7 @@ class Database:
         """A connection for reads of this account. Raises `Unavailable` while the database cannot answer."""
         async with self._connection() as connection:
             await connection.bind(account_id)
-            yield Bound(account_id, connection)
+            yield Bound(account_id, connection, self.keys)
 
     @asynccontextmanager
     async def transaction(
@@ -157,7 +169,14 @@ class Database:
         """
         async with self._connection() as connection, connection.transaction(), _unanswered(connection):
             now = await connection.fetchval(BEGIN, str(account_id), f"{lock_timeout_seconds * 1000:.0f}")
-            yield Tx(account_id, connection, now, caller, [])
+            yield Tx(account_id, connection, now, caller, [], self.keys)
+
+    @asynccontextmanager
+    async def working(self) -> AsyncGenerator[Connection]:
+        """A transaction that looks for work of all accounts: it sees the queue, which holds ids, and nothing else."""
+        async with self._connection() as connection, connection.transaction(), _unanswered(connection):
+            await connection.execute(BEGIN_WORK)
+            yield connection
 
     @asynccontextmanager
     async def without_tenant(self) -> AsyncGenerator[Connection]:

@@ -31,8 +31,28 @@ SELECT concat_ws(' ',
 """  # noqa: S608 - constants
 
 
+# Behind the newest event, as if this server had counted on from there.
+_SETTLE = """
+UPDATE installation SET transaction_offset = 1 - pg_current_xact_id()::text::bigint + (
+    SELECT e.transaction_id::text::bigint FROM accounts a CROSS JOIN LATERAL (
+           SELECT transaction_id FROM events WHERE account_id = a.id ORDER BY transaction_id DESC LIMIT 1) e
+     ORDER BY e.transaction_id DESC LIMIT 1)
+ WHERE is_restored()
+"""
+
+
 async def migrate(url: str) -> str | None:
-    """Bring the schema to this release's version; answers the version before. Raises `SetupError`."""
+    """Bring the schema to this release's version; answers the version before. Raises `SetupError`.
+
+    Where the tables were restored from another server, the change feed goes on behind what it had there.
+    """
+    before = await _upgrade(url)
+    async with schema.connection(url) as connection:
+        await connection.execute(_SETTLE)
+    return before
+
+
+async def _upgrade(url: str) -> str | None:
     before = await schema.current(url)
     if before == HEAD:
         return before

@@ -9,21 +9,25 @@ from customary.storage import keyset
 from customary.storage.database import Reading, Record, Tx
 
 _COLUMNS = """
-    p.id, p.created_at, p.name, p.channel, p.recipients, p.notification_types, p.api_version, p.webhook_secret
+    p.id, p.created_at, p.name, p.channel, p.recipients, p.notification_types, p.api_version,
+    p.is_ordered
 """
 GET = f"SELECT {_COLUMNS} FROM notification_policies p WHERE p.account_id = $1 AND p.id = $2"  # noqa: S608 - constants
 GET_FOR_UPDATE = f"{GET} FOR UPDATE"
 INSERT = """
 INSERT INTO notification_policies (account_id, id, created_at, name, channel, recipients, notification_types,
-    api_version, webhook_secret)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+    api_version)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 """
-SAVE = "UPDATE notification_policies SET recipients = $3, notification_types = $4 WHERE account_id = $1 AND id = $2"
+SAVE = """
+UPDATE notification_policies SET recipients = $3, notification_types = $4, is_ordered = $5
+ WHERE account_id = $1 AND id = $2
+"""
 DELETE = "DELETE FROM notification_policies WHERE account_id = $1 AND id = $2"
 
 
 async def insert(tx: Tx, policy: Policy) -> None:
-    """Store a new policy."""
+    """Store a new policy; its secret is for `policy_secrets`."""
     await tx.connection.execute(
         INSERT,
         tx.account_id,
@@ -34,7 +38,6 @@ async def insert(tx: Tx, policy: Policy) -> None:
         list(policy.recipients),
         _types_to_row(policy),
         policy.api_version,
-        policy.webhook_secret,
     )
 
 
@@ -49,8 +52,10 @@ async def get_for_update(tx: Tx, policy_id: UUID | None) -> Policy:
 
 
 async def save(tx: Tx, policy: Policy) -> None:
-    """Store the recipients and the types of a policy; the rest of it never changes."""
-    await tx.connection.execute(SAVE, tx.account_id, policy.id, list(policy.recipients), _types_to_row(policy))
+    """Store the recipients, the types and the order of a policy; the rest of it never changes."""
+    recipients = list(policy.recipients)
+    types = _types_to_row(policy)
+    await tx.connection.execute(SAVE, tx.account_id, policy.id, recipients, types, policy.is_ordered)
 
 
 async def delete(tx: Tx, policy: Policy) -> None:
@@ -96,5 +101,5 @@ def _from_row(row: Record) -> Policy:
         recipients=tuple(row["recipients"]),
         notification_types=None if types is None else tuple(NotificationType(each) for each in types),
         api_version=row["api_version"],
-        webhook_secret=row["webhook_secret"],
+        is_ordered=row["is_ordered"],
     )

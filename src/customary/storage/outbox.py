@@ -1,6 +1,7 @@
 """Events, appended in the transaction of the change that they tell of: one exists if and only if the other does.
 
-Nothing is notified here: PostgreSQL lets transactions with a pending NOTIFY commit one after another only.
+So does the work of telling each recipient, which the same statement adds. Nothing is notified here: PostgreSQL lets
+transactions with a pending NOTIFY commit one after another only.
 """
 
 from collections.abc import Sequence
@@ -11,17 +12,44 @@ from msgspec.structs import replace
 from customary.domain.activity import Event
 from customary.storage.database import Tx
 
-APPEND = """
-INSERT INTO events (account_id, id, type, customer_id, version, customer, created_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7)
+# A reader of events goes by `transaction_id` and waits for transactions that still run. A transaction that waited for
+# another one's customer can have the lower id of the two: it takes the other's, or its event would come first.
+_ORDER = """
+greatest(own_transaction(), (SELECT b.transaction_id FROM events b
+                                 WHERE b.account_id = {account_id} AND b.customer_id = {customer_id}
+                                   AND b.version = {version} - 1))
 """
-APPEND_BATCH = """
-INSERT INTO events (account_id, batch_id, id, type, customer_id, version, customer, created_at, organization_ids)
-SELECT $1, $2, e.id, e.type, e.customer_id, e.version, e.customer, e.created_at,
-       ARRAY(SELECT jsonb_array_elements_text(e.organization_ids)::uuid)
-  FROM unnest($3::uuid[], $4::text[], $5::uuid[], $6::bigint[], $7::jsonb[], $8::timestamptz[], $9::jsonb[])
-       AS e (id, type, customer_id, version, customer, created_at, organization_ids)
+_RECIPIENTS = """
+  JOIN notification_policies p ON p.account_id = r.account_id AND p.id = r.policy_id
+ WHERE r.account_id = $1 AND r.state <> 'REMOVED'
+   AND (p.notification_types IS NULL OR {event_type} = ANY (p.notification_types))
 """
+APPEND = f"""
+WITH appended AS (
+    INSERT INTO events (account_id, id, type, customer_id, version, customer, created_at, transaction_id)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, {_ORDER.format(account_id="$1", customer_id="$4", version="$5::bigint")})
+)
+INSERT INTO jobs (account_id, kind, lane_id, sequence_id, number, event_id, event_type, due_at, created_at, queued_at)
+SELECT $1, 'DELIVERY', r.id, $4, $5, $2, $3, now(), now(), now() FROM endpoints r
+{_RECIPIENTS.format(event_type="$3")}
+"""  # noqa: S608 - constants
+APPEND_BATCH = f"""
+WITH given AS (
+    SELECT * FROM unnest($3::uuid[], $4::text[], $5::uuid[], $6::bigint[], $7::jsonb[], $8::timestamptz[], $9::jsonb[])
+        AS e (id, type, customer_id, version, customer, created_at, organization_ids)
+), appended AS (
+    INSERT INTO events (account_id, batch_id, id, type, customer_id, version, customer, created_at, organization_ids,
+        transaction_id)
+    SELECT $1, $2, e.id, e.type, e.customer_id, e.version, e.customer, e.created_at,
+           ARRAY(SELECT jsonb_array_elements_text(e.organization_ids)::uuid),
+           {_ORDER.format(account_id="$1", customer_id="e.customer_id", version="e.version")}
+      FROM given e
+)
+INSERT INTO jobs (account_id, kind, lane_id, sequence_id, number, event_id, event_type, due_at, created_at, queued_at)
+SELECT $1, 'DELIVERY', r.id, e.customer_id, e.version, e.id, e.type, now(), now(), now()
+  FROM given e CROSS JOIN endpoints r
+{_RECIPIENTS.format(event_type="e.type")}
+"""  # noqa: S608 - constants
 APPEND_ORGANIZATIONS = """
 INSERT INTO event_organizations (account_id, batch_id, organization_id, organization)
 SELECT $1, $2, * FROM unnest($3::uuid[], $4::jsonb[])

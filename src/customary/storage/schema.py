@@ -9,7 +9,7 @@ import asyncpg
 from customary.errors import SetupError
 
 # The newest migration. They are numbered in four digits, so an older one sorts before a newer one.
-HEAD = "0009"
+HEAD = "0010"
 
 SCHEMA = "customary"
 SERVICE_ROLE = "customary_service"
@@ -22,6 +22,7 @@ MAY_SERVE = f"""
 SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = '{SERVICE_ROLE}' AND pg_has_role(oid,
     CASE WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END))
 """  # noqa: S608 - a constant
+IS_RESTORED = "SELECT is_restored()"
 LET_SERVE = f"SELECT format('GRANT {SERVICE_ROLE} TO %I;', session_user)"
 IS_BOUND = f"SELECT row_security_active('{SCHEMA}.accounts')"
 
@@ -85,6 +86,9 @@ async def require_service(url: str) -> None:
     async with connection(url) as opened:
         if not await opened.fetchval(MAY_SERVE):
             raise await _not_let_in(opened)
+        if await opened.fetchval(IS_RESTORED):
+            message = f"The database was restored from another server. {_HOW_TO_MIGRATE}"
+            raise SetupError(message)
 
 
 async def require_owner(opened: Any) -> None:  # noqa: ANN401 - asyncpg's connection

@@ -116,13 +116,20 @@ _NOUNS = {
     ObjectType.SEQUENCE_USER: "user",
     ObjectType.NOTIFICATION_POLICY: "notification policy",
 }
-_ACTORS = {ActorType.API_KEY: "An API key", ActorType.USER: "A user", ActorType.OPERATOR: "An operator"}
+_ACTORS = {
+    ActorType.API_KEY: "An API key",
+    ActorType.USER: "A user",
+    ActorType.OPERATOR: "An operator",
+    ActorType.SERVICE: "The service",
+}
+# They have no id of their own.
+_NAMELESS = frozenset({ActorType.OPERATOR, ActorType.SERVICE})
 # Bookkeeping of ours, which no version of the API shows.
 _INTERNAL = frozenset({"version"})
 # What the API calls by another name than we do.
 _FIELD_NAMES = {"aliases": "customerAliases", "links": "integrationIds"}
 # Their keys are the caller's own.
-_VERBATIM = frozenset({"custom_properties"})
+_VERBATIM = frozenset({"custom_properties", "recipient_states"})
 
 
 def to_wire(activity: Activity, account_id: UUID) -> ActivityLogBody:
@@ -167,7 +174,7 @@ def _actor(caller: Caller) -> ActorBody:
     return ActorBody(
         id=str(reference_id(caller.actor_type, caller.actor_id)),
         entity_type=caller.actor_type,
-        entity_id=UNSET if caller.actor_type is ActorType.OPERATOR else str(caller.actor_id),
+        entity_id=UNSET if caller.actor_type in _NAMELESS else str(caller.actor_id),
         email=or_unset(caller.email),
     )
 

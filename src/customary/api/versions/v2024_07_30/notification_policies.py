@@ -126,9 +126,9 @@ async def list_all(reading: Bound, call: Call, query: PolicyQuery) -> PolicyList
 
 
 @ROUTES.post("/notifications/policies", body=PolicyRequest, answer=PolicyBody, summary="Create a notification policy")
-async def create(tx: Tx, _call: Call, body: PolicyRequest) -> Outcome:
+async def create(tx: Tx, call: Call, body: PolicyRequest) -> Outcome:
     """Create a policy. What is sent through it has the form of this version. Its secret is shown this once."""
-    policy = await operations.create_policy(tx, from_wire(body))
+    policy = await operations.create_policy(tx, from_wire(body), has_mail=call.has_mail)
     return Outcome(to_wire(policy, tx, with_secret=True), seen_as=to_wire(policy, tx))
 
 

@@ -34,6 +34,7 @@ CREATE TABLE jobs (
     number bigint,
     event_id uuid,                -- what a delivery is about; null: an example of `event_type`
     event_type text,
+    user_id uuid,                 -- who is told that a recipient of a policy was paused
     state text NOT NULL DEFAULT 'PENDING',
     reason text,                  -- why it is FAILED, CANCELLED or QUARANTINED
     attempts integer NOT NULL DEFAULT 0,    -- counted when it is claimed, so that a death of the claimer counts
@@ -42,6 +43,7 @@ CREATE TABLE jobs (
     lease uuid,                             -- of the claim that holds it: whoever has another one was overtaken
     due_at timestamptz NOT NULL,            -- when it may be claimed; under a lease, when that ends
     created_at timestamptz NOT NULL,
+    queued_at timestamptz NOT NULL,         -- created or replayed: what waits for too long after it is given up
     finished_at timestamptz,
     PRIMARY KEY (account_id, id)
 );
@@ -49,7 +51,8 @@ CREATE INDEX jobs_due ON jobs (account_id, lane_id, due_at) WHERE finished_at IS
 CREATE INDEX jobs_leased ON jobs (account_id, lane_id) WHERE finished_at IS NULL AND lease IS NOT NULL;
 CREATE INDEX jobs_sequence ON jobs (account_id, lane_id, sequence_id, number) WHERE finished_at IS NULL;
 CREATE INDEX jobs_by_created_at ON jobs (account_id, lane_id, created_at, id);
-CREATE INDEX jobs_by_event ON jobs (account_id, event_id, lane_id);
+CREATE UNIQUE INDEX jobs_by_event ON jobs (account_id, event_id, lane_id);  -- nobody is told of one event twice
+CREATE INDEX jobs_failed ON jobs (account_id, lane_id, created_at, id) WHERE state IN ('FAILED', 'QUARANTINED');
 CREATE INDEX jobs_finished ON jobs (account_id, finished_at) WHERE finished_at IS NOT NULL;
 
 -- A recipient of a policy, by the id of its lane. One that was removed stays, for the deliveries that it got.
@@ -88,6 +91,16 @@ ALTER TABLE notification_policies ADD COLUMN is_ordered boolean NOT NULL DEFAULT
 
 -- Readers go through events in this order and stop at the oldest transaction that still runs: what is committed late
 -- is never behind them. A customer's later event has at least the number of its earlier one, so its order is kept.
+--
+-- A server counts its transactions for itself, and a dump that is restored on another one brings numbers of the first:
+-- what is written there goes on behind them, by this much.
+ALTER TABLE installation ADD COLUMN transaction_offset bigint NOT NULL DEFAULT 0;
+CREATE FUNCTION own_transaction() RETURNS xid8 LANGUAGE sql VOLATILE SET search_path FROM CURRENT
+    RETURN ((SELECT transaction_offset FROM installation) + pg_current_xact_id()::text::bigint)::text::xid8;
+CREATE FUNCTION oldest_transaction() RETURNS xid8 LANGUAGE sql STABLE SET search_path FROM CURRENT
+    RETURN ((SELECT transaction_offset FROM installation)
+            + pg_snapshot_xmin(pg_current_snapshot())::text::bigint)::text::xid8;
+ALTER TABLE events ALTER COLUMN transaction_id SET DEFAULT own_transaction();
 COMMENT ON COLUMN events.transaction_id IS 'the transaction, or that of the customer''s event before if it is greater';
 CREATE INDEX events_in_order ON events (account_id, transaction_id, version, id);
 CREATE INDEX events_by_created_at ON events (account_id, created_at);
@@ -95,6 +108,20 @@ CREATE INDEX events_by_created_at ON events (account_id, created_at);
 GRANT SELECT, INSERT, UPDATE, DELETE ON lanes, jobs, endpoints, delivery_attempts TO customary_service;
 GRANT UPDATE (is_ordered) ON notification_policies TO customary_service;
 
+"""
+
+# A number that no transaction of this server can have been given yet: the tables were restored from another one. Asked
+# before a service starts, whose role sees the events of no account then; it tells nothing but that.
+RESTORED = """
+CREATE FUNCTION is_restored() RETURNS boolean LANGUAGE sql STABLE SECURITY DEFINER SET search_path FROM CURRENT
+    RETURN coalesce((
+        SELECT e.transaction_id::text::bigint
+               >= i.transaction_offset + pg_snapshot_xmax(pg_current_snapshot())::text::bigint
+          FROM installation i, accounts a CROSS JOIN LATERAL (
+               SELECT transaction_id FROM events WHERE account_id = a.id ORDER BY transaction_id DESC LIMIT 1) e
+         ORDER BY e.transaction_id DESC LIMIT 1), false);
+REVOKE ALL ON FUNCTION is_restored() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION is_restored() TO customary_service;
 """
 
 # Beside the tenant's policy, for a transaction that says that it looks for work. A claim makes no job and removes none.
@@ -122,7 +149,7 @@ def upgrade() -> None:
     """Make the tables, bind them to the tenant, and give each recipient its lane."""
     run(TABLES)
     bind_to_tenant("lanes", "jobs", "endpoints", "delivery_attempts")
-    run(WORK)
+    run(WORK + RESTORED)
     run(LANES + RECIPIENTS)
 
 

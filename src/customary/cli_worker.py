@@ -1,0 +1,41 @@
+"""`customary worker`: the work in the background alone, on any machine that reaches the database."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import typer
+
+from customary import keyring, server, worker
+from customary.operations.work import CAPACITY
+from customary.settings import Settings
+
+ReadSettings: TypeAlias = Callable[[Path | None, str | None], Settings]
+
+DataDir = Annotated[
+    Path | None,
+    typer.Option("--data-dir", envvar="CUSTOMARY_DATA_DIR", help="Where the embedded database of a server lives."),
+]
+DatabaseUrl = Annotated[
+    str | None,
+    typer.Option("--database-url", envvar="CUSTOMARY_DATABASE_URL", help="A PostgreSQL (15 to 18) of your own."),
+]
+
+
+def add_worker(app: typer.Typer, read_settings: ReadSettings) -> None:
+    """Add the command to the program."""
+
+    def work(
+        concurrency: Annotated[
+            int, typer.Option("--concurrency", min=1, max=1000, help="How much it does at once.")
+        ] = CAPACITY,
+        data_dir: DataDir = None,
+        database_url: DatabaseUrl = None,
+    ) -> None:
+        """Deliver webhooks and e-mail; `serve` has one such worker inside. Run as many as you like."""
+        settings = read_settings(data_dir, database_url)
+        keys = keyring.required(settings)
+        with server.service_url(settings) as url:
+            worker.run(url, settings, keys, capacity=concurrency)
+
+    app.command("worker")(work)
