@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Generator
@@ -27,7 +26,9 @@ def worker() -> Generator[None]:
     try:
         yield
     finally:
-        keeper.stop()
+        keeper.ask_to_end()
+        thread.join(_STOP_SECONDS)
+        keeper.kill()
         thread.join()
 
 
@@ -36,44 +37,46 @@ class _Keeper:
 
     def __init__(self) -> None:
         self._ending = threading.Event()
-        self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
+        self._pid: int | None = None  # only while it is ours to signal: a reaped one can be anybody's
 
     def run(self) -> None:
-        """Keep it running; returns when it was stopped and is gone. The kernel ends it with this very thread."""
+        """Keep it running; returns when it was asked to end and is gone. The kernel ends it with this very thread."""
         pause = _FIRST_PAUSE_SECONDS
-        while process := self._start():
-            try:
-                status = process.wait()
-            except BaseException:
-                process.kill()
-                raise
+        while (pid := self._start()) is not None:
+            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+            with self._lock:
+                status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+                self._pid = None
             if self._ending.is_set():
                 return
             _log.error("worker_ended", status=status)
             self._ending.wait(pause)
             pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
 
-    def stop(self) -> None:
-        """Let it end what it does, or kill it after a while."""
-        with self._lock:
-            self._ending.set()
-            process = self._process
-        if process is None:
-            return
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
+    def ask_to_end(self) -> None:
+        """Let it finish what it does; it is not started again."""
+        self._ending.set()
+        self._signal(signal.SIGTERM)
 
-    def _start(self) -> "subprocess.Popen[bytes] | None":
-        """Start it, unless it is to end. In a session of its own it is spared what a terminal sends to all."""
+    def kill(self) -> None:
+        """End it if it is still there."""
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: int) -> None:
         with self._lock:
-            if self._ending.is_set():
-                return None
-            environment = {**os.environ, TIED_TO: str(os.getpid())}
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "customary.cli", "worker"], env=environment, start_new_session=True
-            )
-            return self._process
+            if self._pid is not None:
+                os.kill(self._pid, number)
+
+    def _start(self) -> int | None:
+        """Start it, unless it is to end. In a session of its own it is spared what a terminal sends to all.
+
+        Not by `subprocess`, which waits on a pipe until the program runs: a process that the server forks meanwhile
+        would hold that pipe open, and the wait would not end before it.
+        """
+        command = [sys.executable, "-m", "customary.cli", "worker"]
+        environment = {**os.environ, TIED_TO: str(os.getpid())}
+        with self._lock:
+            if not self._ending.is_set():
+                self._pid = os.posix_spawn(command[0], command, environment, setsid=True)
+            return self._pid

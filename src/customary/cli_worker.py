@@ -4,11 +4,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
+import asyncpg
+import structlog
 import typer
 
-from customary import keyring, server, worker
+from customary import keyring, logs, server, worker
+from customary.errors import SetupError
 from customary.operations.work import CAPACITY
 from customary.settings import Settings
+
+_log = structlog.get_logger("customary.worker")
 
 ReadSettings: TypeAlias = Callable[[Path | None, str | None], Settings]
 
@@ -34,8 +39,16 @@ def add_worker(app: typer.Typer, read_settings: ReadSettings) -> None:
     ) -> None:
         """Deliver webhooks and e-mail; `serve` has one such worker inside. Run as many as you like."""
         settings = read_settings(data_dir, database_url)
-        keys = keyring.required(settings)
-        with server.service_url(settings) as url:
-            worker.run(url, settings, keys, capacity=concurrency)
+        try:
+            keys = keyring.required(settings)
+            with server.service_url(settings) as url:
+                worker.run(url, settings, keys, capacity=concurrency)
+        except (SetupError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            # Beside a server its words are part of the server's log, and it is started again soon.
+            if worker.parent_pid() is None:
+                raise
+            logs.configure()
+            _log.error("worker_ended_early", kind=type(error).__name__, reason=str(error))
+            raise typer.Exit(1) from None
 
     app.command("worker")(work)

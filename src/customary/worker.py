@@ -36,11 +36,17 @@ def run(database_url: str, settings: Settings, keys: KeyRing, *, capacity: int =
 
     Raises `SetupError` for settings that cannot be, and what the driver raises where the database cannot be reached.
     """
-    parent = os.environ.get(TIED_TO)
+    parent = parent_pid()
     if parent is not None:
-        tie_to(int(parent), signal.SIGTERM)  # it belongs to a server, and would work on beside the next one
+        tie_to(parent, signal.SIGTERM)  # it would work on beside the next server's
     logs.configure()
     uvloop.run(_work(database_url, settings, keys, capacity))
+
+
+def parent_pid() -> int | None:
+    """The server that keeps this process beside it; None for a worker on its own."""
+    text = os.environ.get(TIED_TO)
+    return None if text is None else int(text)
 
 
 async def _work(database_url: str, settings: Settings, keys: KeyRing, capacity: int) -> None:

@@ -84,6 +84,9 @@ class Engine:
         except errors.Failure as failure:
             _log.warning("claim_failed", kind=type(failure).__name__)
             return _AFTER_FAILURE_SECONDS
+        except Exception as error:  # noqa: BLE001 - what is in flight shall end and be recorded, whatever this was
+            _log.error("claim_failed", places=places(error))
+            return _AFTER_FAILURE_SECONDS
         if put_aside:
             _log.error("work_quarantined", count=put_aside)
         for job in claimed:
@@ -133,6 +136,8 @@ class Engine:
                 await keep_house(self._database)
             except errors.Failure as failure:
                 _log.warning("housekeeping_failed", kind=type(failure).__name__)
+            except Exception as error:  # noqa: BLE001 - the next time may be better
+                _log.error("housekeeping_failed", places=places(error))
             await asyncio.sleep(_HOUSEKEEPING_SECONDS)
 
 
