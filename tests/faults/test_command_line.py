@@ -19,6 +19,7 @@ from tests.faults.support import (
     refused,
     serving,
     succeeded,
+    until,
 )
 from tests.support import bodies
 from tests.support.clients import FIRST, NEWEST, VERSIONS
@@ -164,6 +165,28 @@ def test_a_revoked_key(service: Service, here: tuple[str, str]) -> None:
     assert status(service, key).status_code == 401
     assert status(service, service.key).status_code == 200
     assert [each["revokedAt"] is None for each in listed("keys", *here) if each["clientId"] == key.client_id] == [False]
+
+
+def test_deliveries(service: Service, here: tuple[str, str]) -> None:
+    """What the server's worker does is seen and acted on beside it, here with a recipient that nobody answers for."""
+    url = f"https://127.0.0.1:{free_port()}/"
+    policy = {"name": "Hooks", "channel": "WEBHOOK", "recipients": [url]}
+    with service.client() as client:
+        made = client.post("/notifications/policies", json=policy).json()
+        customer = client.post("/customers", json=bodies.newest()).json()
+    of_policy = ("--policy", made["id"], *here)
+
+    def attempted() -> list[dict[str, Any]]:
+        return [each for each in listed("deliveries", *of_policy) if "lastOutcome" in each]
+
+    [found] = until(attempted)
+    assert (found["resourceId"], found["lastOutcome"]) == (customer["id"], "UNREACHABLE")
+    shown = json.loads(succeeded("deliveries", "show", found["webhookId"], "--json", *here))
+    assert "could not be reached" in shown["attempted"][-1]["error"]
+    assert url in succeeded("deliveries", "recipients", *of_policy)
+    resumed = succeeded("deliveries", "resume", "--recipient", url, *of_policy)
+    assert resumed == f"Resumed {url}; 1 deliveries wait for it.\n"
+    assert succeeded("deliveries", "replay", "--failed", *of_policy) == "There was nothing to replay.\n"
 
 
 @pytest.mark.parametrize(

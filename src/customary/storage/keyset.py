@@ -32,7 +32,11 @@ class Sort(Struct, frozen=True):
 
 
 class Listing(Struct, Generic[Item], frozen=True):
-    """What is listed. `source` is FROM and WHERE, `id` the expression that breaks ties."""
+    """What is listed. `source` is FROM and WHERE, `id` the expression that breaks ties.
+
+    Where no index has the whole list in order but one has each of several parts, `parts` is what follows FROM to get
+    those, and `source` one part of the table `j`: a page then reads the beginning of each part and no more.
+    """
 
     columns: str
     source: str
@@ -40,6 +44,7 @@ class Listing(Struct, Generic[Item], frozen=True):
     sort: Sort
     id: str
     from_row: Callable[[Record], Item]
+    parts: str | None = None
 
 
 async def fetch(reading: Reading, listing: Listing[Item], window: Window) -> Page[Item]:
@@ -51,7 +56,8 @@ async def fetch(reading: Reading, listing: Listing[Item], window: Window) -> Pag
     rows = rows[: window.limit]
     if backwards:
         rows.reverse()
-    total = await reading.connection.fetchval(f"SELECT count(*) {listing.source}", *listing.parameters)
+    counted = listing.source if listing.parts is None else _in_parts(listing.parts, f"SELECT {listing.source}")
+    total = await reading.connection.fetchval(f"SELECT count(*) {counted}", *listing.parameters)
     ends = (_position(rows[0]), _position(rows[-1])) if rows else _around(start, backwards=backwards)
     more_behind = False
     if start is not None:
@@ -108,7 +114,8 @@ async def _read(
     direction, compare = ("ASC", ">") if ascending else ("DESC", "<")
     parameters = [*listing.parameters, *sort.parameters, limit]
     limit_number = len(parameters)
-    text = f"SELECT {listing.columns}, {sort.expression} AS sort_value, {listing.id} AS sort_id {listing.source}"
+    selected = f"SELECT {listing.columns}, {sort.expression} AS sort_value, {listing.id} AS sort_id"
+    text = listing.source
     if sort.is_nullable:
         text += f" AND {sort.expression} {half}"
     if start is not None:
@@ -121,5 +128,11 @@ async def _read(
             position = f"(${limit_number + 2}::{sort.type}, ${limit_number + 1})"
             text += f" AND ({sort.expression}, {listing.id}) {compare} {position}"
     # Without NULLS FIRST or LAST an index serves this order in both directions.
-    text += f" ORDER BY {sort.expression} {direction}, {listing.id} {direction} LIMIT ${limit_number}"
-    return list(await reading.connection.fetch(text, *parameters))
+    order = f" ORDER BY {sort.expression} {direction}, {listing.id} {direction} LIMIT ${limit_number}"
+    if listing.parts is not None:
+        text = _in_parts(listing.parts, f"SELECT j.* {text}{order}")
+    return list(await reading.connection.fetch(f"{selected} {text}{order}", *parameters))
+
+
+def _in_parts(parts: str, of_one: str) -> str:
+    return f"FROM {parts} CROSS JOIN LATERAL ({of_one}) j"
