@@ -12,6 +12,7 @@ from msgspec import Struct
 from customary.crashpoint import crashpoint
 from customary.domain.delivery import HOLD, MOST_DEATHS, Next, State
 from customary.domain.job import Job, Kind
+from customary.domain.user import Role
 from customary.storage.database import Connection, Database, Record, Tx
 
 LEASE_SECONDS = 60.0
@@ -65,8 +66,9 @@ WITH RECURSIVE waiting AS (
                    AND f.finished_at IS NULL AND f.lease IS NOT NULL AND f.due_at > now()), 0)
            FOR NO KEY UPDATE SKIP LOCKED) c
 ), cleared AS (
-    SELECT * FROM (SELECT *, row_number() OVER (PARTITION BY is_suspect, is_deadly ORDER BY due_at) AS turn FROM chosen) s
-     WHERE NOT is_suspect OR is_deadly OR turn = 1
+    SELECT s.* FROM (SELECT *, row_number() OVER (PARTITION BY is_suspect, is_deadly ORDER BY due_at) AS turn
+                       FROM chosen) s
+     WHERE NOT s.is_suspect OR s.is_deadly OR s.turn = 1
 ), taken AS (
     SELECT p.* FROM (SELECT *, row_number() OVER (PARTITION BY account_id ORDER BY due_at) AS place FROM cleared) p
       LEFT JOIN unnest($1::uuid[], $2::integer[]) AS held (account_id, in_flight) USING (account_id)
@@ -94,9 +96,9 @@ UPDATE jobs
  WHERE account_id = $1 AND id = $2 AND lease = $3
 RETURNING true
 """
-# As if the claim had not been made.
+# It costs no attempt, but it was one: what was sent may have arrived.
 RELEASE = """
-UPDATE jobs SET lease = NULL, due_at = now(), attempts = attempts - 1, attempts_left = attempts_left + 1
+UPDATE jobs SET lease = NULL, due_at = now(), attempts_left = attempts_left + 1
  WHERE account_id = $1 AND id = $2 AND lease = $3
 """
 CANCEL_LANE = f"""
@@ -135,11 +137,11 @@ SELECT count(*) AS waiting,
 ALERT_LANE = """
 INSERT INTO lanes (account_id, id, opens_at, claimed_at) VALUES ($1, $1, now(), now()) ON CONFLICT DO NOTHING
 """
-ADD_ALERTS = """
+ADD_ALERTS = f"""
 INSERT INTO jobs (account_id, kind, lane_id, sequence_id, event_type, user_id, due_at, created_at, queued_at)
 SELECT $1, 'ALERT', $1, $2, $3, u.id, now(), now(), now()
-  FROM users u WHERE u.account_id = $1 AND u.role = 'ADMIN' AND u.deleted_at IS NULL
-"""
+  FROM users u WHERE u.account_id = $1 AND u.role = '{Role.ADMIN}' AND u.deleted_at IS NULL
+"""  # noqa: S608 - a constant
 
 
 class Backlog(Struct, frozen=True):
@@ -188,7 +190,7 @@ async def finish(tx: Tx, job: Job, following: Next) -> bool:
 
 
 async def release(tx: Tx, job: Job) -> None:
-    """Give back what was claimed and not begun, or broken off on purpose."""
+    """Give back what was claimed and broken off on purpose."""
     await tx.connection.execute(RELEASE, tx.account_id, job.id, job.lease)
 
 
