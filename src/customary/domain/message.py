@@ -72,14 +72,14 @@ def paused_message(
         opening = "A webhook recipient answered 410 Gone: it wants no more. Nothing is sent to it until it is resumed."
         advice = (
             "What to do: if it is really gone, remove the recipient from the policy. If not, repair what answers there"
-            " and resume the recipient through the API."
+            " and resume the recipient: customary deliveries resume, or POST recipients/resume of its policy."
         )
     else:
         opening = "A webhook recipient failed several times in a row, so that events wait for it now."
         advice = (
             "What to do: repair what answers there. It is tried now and then, and as soon as it takes one event it"
-            " gets all that wait; resume it through the API if that is to happen at once. If it is not used any more,"
-            " remove it from the policy."
+            " gets all that wait. To have that at once: customary deliveries resume, or POST recipients/resume of its"
+            " policy. If it is not used any more, remove it from the policy."
         )
     hold = f"Events are kept for {HOLD.days} days and given up then. Other recipients are not affected."
     return _message(f"Webhook {state}: {_shortened(policy_name)}", opening, table, advice, hold)
