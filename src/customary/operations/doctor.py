@@ -195,7 +195,7 @@ async def deliveries(connection: Connection) -> list[Finding]:
         advice = "Start `customary worker`, or `customary serve` without --no-worker; more of them if some run."
         return [Finding(topic, Verdict.PROBLEM, found, advice)]
     if backlog.resting:
-        found = f"{backlog.waiting} wait; {backlog.resting} recipients are paused or disabled"
+        found = f"{backlog.waiting} wait; recipients that are paused or disabled: {backlog.resting}"
         return [Finding(topic, Verdict.WARNING, found, "See: customary deliveries recipients")]
     return [Finding(topic, Verdict.FINE, f"{backlog.waiting} wait, none for too long")]
 
