@@ -1,7 +1,7 @@
 # Every target does its own set-up; `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test conformance fuzz check format lock clean
+.PHONY: help serve test conformance fuzz torture check format lock clean
 
 # Given on the command line or in the environment; the scripts say what happens when they are not.
 export PYTHON
@@ -38,6 +38,10 @@ conformance: ## Examine every published operation and write docs/conformance.md
 fuzz: ## Fuzz the served documents; CASES=100000 and SEED= say how much and which
 	@scripts/environment.sh development
 	@.venv/bin/python -m tests.fuzz $(if $(CASES),--cases $(CASES)) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+torture: ## Kill workers while they deliver; KILLS=2000 and SEED= say how often and where
+	@scripts/environment.sh development
+	@.venv/bin/python -m tests.faults.delivery_torture $(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 check: ## Check lint, format, types and the direction of imports
 	@scripts/environment.sh development

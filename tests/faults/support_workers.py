@@ -6,12 +6,14 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from tests.faults.support import environment
+from tests.faults.support import PROGRAM, environment
 from tests.support.keys import TEXT
+
+from customary.crashpoint import VARIABLE
 
 # The environment of a worker that may reach the loopback interface and read the secrets of the tests.
 GIVEN = {
@@ -43,6 +45,10 @@ class Worker:
         except ProcessLookupError:
             return False
         return True
+
+    def kill(self) -> None:
+        """Kill it, if it still runs."""
+        self.signal(signal.SIGKILL)
 
     async def end(self, timeout_seconds: float = 30) -> int:
         """Wait until it has ended; its status, negative for a signal."""
@@ -95,11 +101,11 @@ class Workers:
 
 @asynccontextmanager
 async def workers(
-    database_url: str, log: Path, *, timeout_seconds: float = 15, capacity: int = 64
+    database_url: str, log: Path, *, timeout_seconds: float = 15, drain_seconds: float = 10, capacity: int = 64
 ) -> AsyncGenerator[Workers]:
     """Workers on this database, all of them killed at the end; `log` has what they logged.
 
-    `timeout_seconds` is how long an attempt may take: 15 in the product.
+    `timeout_seconds` is how long an attempt may take, `drain_seconds` how long a worker that is to end may take.
     """
     program = (sys.executable, str(Path(__file__).with_name("worker_server.py")))
     with log.open("ab") as errors:
@@ -107,6 +113,7 @@ async def workers(
             *program,
             database_url,
             str(timeout_seconds),
+            str(drain_seconds),
             str(capacity),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
@@ -121,3 +128,25 @@ async def workers(
         await made.close()
         with contextlib.suppress(asyncio.CancelledError):
             await listening
+
+
+@asynccontextmanager
+async def commands(database_url: str, sites: Sequence[str | None]) -> AsyncGenerator[list[asyncio.subprocess.Process]]:
+    """The real command, once for each of these crash points; None for one that lives."""
+    running = [
+        await asyncio.create_subprocess_exec(
+            # One at a time: what the dead had in flight must leave room in the lanes for those who still live.
+            *(*PROGRAM, "worker", "--database-url", database_url, "--concurrency", "1"),
+            env=environment({**GIVEN, **({} if site is None else {VARIABLE: site})}),
+            stdin=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        for site in sites
+    ]
+    try:
+        yield running
+    finally:
+        for each in running:
+            if each.returncode is None:
+                each.kill()
+            await each.wait()

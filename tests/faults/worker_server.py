@@ -21,13 +21,15 @@ from typing import Any
 from customary import crashpoint, worker
 from customary.connectors.webhook import WebhookSender
 from customary.lifeline import tie_to
+from customary.operations import work
 from customary.settings import from_environment
 from customary.storage.secret_keys import parse
 
 
 def main() -> None:
-    """Serve until the input ends. Arguments: the database, the deadline of an attempt in seconds, the capacity."""
-    url, timeout_seconds, capacity = sys.argv[1], float(sys.argv[2]), int(sys.argv[3])
+    """Serve until the input ends. Arguments: the database, the deadline of an attempt, that of an end, the capacity."""
+    url, timeout_seconds, capacity = sys.argv[1], float(sys.argv[2]), int(sys.argv[4])
+    work._DRAIN_SECONDS = float(sys.argv[3])
     reader, wakeup = socket.socketpair()
     wakeup.setblocking(False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -78,7 +80,7 @@ def _work(site: str | None, url: str, timeout_seconds: float, capacity: int) -> 
     if site is not None:
         os.environ[crashpoint.VARIABLE] = site
         importlib.reload(crashpoint)  # it looked when it was imported, before anybody was forked
-    worker.WebhookSender = functools.partial(WebhookSender, timeout_seconds=timeout_seconds)  # pyright: ignore[reportAttributeAccessIssue]
+    worker.WebhookSender = functools.partial(WebhookSender, timeout_seconds=timeout_seconds)  # pyright: ignore[reportAttributeAccessIssue, reportPrivateImportUsage]
     settings = from_environment()
     worker.run(url, settings, parse(settings.secret_keys or ""), capacity=capacity)
 

@@ -52,6 +52,7 @@ def attempt(
     chance: float = 0.5,
     age: timedelta = timedelta(),
     retry_after_seconds: float | None = None,
+    opens_at: datetime | None = None,
 ) -> Next:
     """What becomes of a delivery that was tried now."""
     return after_attempt(
@@ -61,6 +62,7 @@ def attempt(
         queued_at=NOW - age,
         now=NOW,
         chance=chance,
+        opens_at=opens_at,
     )
 
 
@@ -108,6 +110,14 @@ def test_an_attempt_on_a_recipient_that_rests_costs_nothing(
     assert (following.state, following.attempts_left) == (State.PENDING, left + 1)
     assert following.due_at is not None
     assert following.due_at > NOW
+
+
+@given(failures, lefts.filter(bool), chances, st.integers(0, 10**6))
+def test_what_is_held_is_ready_for_the_next_probe(outcome: Outcome, left: int, chance: float, seconds: int) -> None:
+    """It does not have to wait for its own pause as well, which may be days."""
+    opens_at = NOW + seconds * SECOND
+    following = attempt(outcome, left, chance=chance, opens_at=opens_at)
+    assert following.due_at == min(opens_at, NOW + pause_after(left, chance))
 
 
 @given(lefts)
@@ -199,10 +209,16 @@ def test_a_recipient_that_was_away_for_weeks_gets_everything_soon_after(
         number, (due_at, left) = min(waiting.items(), key=lambda item: item[1])
         now = max(now, due_at, health.opens_at or now)
         made = Outcome.DELIVERED if now >= back_at else outcome
+        before, health = health, after_answer(health, answer(made), now=now)
         following = after_attempt(
-            answer(made), health, attempts_left=left - 1, queued_at=queued_at[number], now=now, chance=chance.random()
+            answer(made),
+            before,
+            attempts_left=left - 1,
+            queued_at=queued_at[number],
+            now=now,
+            chance=chance.random(),
+            opens_at=health.opens_at,
         )
-        health = after_answer(health, answer(made), now=now)
         assert following.state in {State.DELIVERED, State.PENDING}
         del waiting[number]
         if following.due_at is not None:
