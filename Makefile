@@ -1,7 +1,7 @@
 # Every target does its own set-up; `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test conformance fuzz torture check format lock clean
+.PHONY: help serve test conformance fuzz torture bench check format lock clean
 
 # Given on the command line or in the environment; the scripts say what happens when they are not.
 export PYTHON
@@ -42,6 +42,10 @@ fuzz: ## Fuzz the served documents; CASES=100000 and SEED= say how much and whic
 torture: ## Kill workers while they deliver; KILLS=2000 and SEED= say how often and where
 	@scripts/environment.sh development
 	@.venv/bin/python -m tests.faults.delivery_torture $(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+bench: ## Measure what docs/performance.md shows
+	@scripts/environment.sh development
+	@.venv/bin/python -m bench.hanging_receiver
 
 check: ## Check lint, format, types and the direction of imports
 	@scripts/environment.sh development
