@@ -103,7 +103,7 @@ def _listen_command(read_settings: ReadSettings) -> Callable[..., None]:
         wanted = Wanted(types=None if types is None else frozenset(types))
 
         async def run(database: Database, found: Account) -> None:
-            sender = WebhookSender((*LOCAL_NETWORKS, *parse_networks(settings.webhook_allow)))
+            sender = WebhookSender((*LOCAL_NETWORKS, *parse_networks(settings.webhook_allow or "")))
             forwarder = None if forward_to is None else Forwarder(sender, forward_to, secret or new_secret())
             listening = _Listening(account=found, version=version, forwarder=forwarder, as_json=as_json)
             try:

@@ -121,7 +121,7 @@ def run(settings: Settings, *, on_ready: Callable[[str, FirstKey | None], None],
     logs.configure()
     # These refuse what is malformed, before anything is started.
     mail_server(settings.smtp_url, settings.mail_from)
-    parse_networks(settings.webhook_allow)
+    parse_networks(settings.webhook_allow or "")
     keyring.find(settings)
     settings = msgspec.structs.replace(settings, host=_numeric(settings.host))
     address = f"http://{'[' + settings.host + ']' if ':' in settings.host else settings.host}:{settings.port}"
@@ -138,7 +138,7 @@ def run(settings: Settings, *, on_ready: Callable[[str, FirstKey | None], None],
         os.environ[f"{PREFIX}DATABASE_URL"] = urls.service
         os.environ[f"{PREFIX}POOL_SIZE"] = str(settings.pool_size)
         os.environ[f"{PREFIX}LIMITS_FILE"] = str(limits_file)
-        if settings.database_url is None and not settings.webhook_allow:
+        if settings.database_url is None and settings.webhook_allow is None:
             os.environ[f"{PREFIX}WEBHOOK_ALLOW"] = LOOPBACK  # so that trying it out works
         http_server = _http_server(settings)
         register_after_fork(http_server, _begin_worker)

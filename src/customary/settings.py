@@ -28,7 +28,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     secret_keys_file: Path | None = None
     smtp_url: str | None = None
     mail_from: str | None = None
-    webhook_allow: str = ""
+    webhook_allow: str | None = None
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
@@ -48,7 +48,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
         secret_keys_file=Path(secret_keys_file) if secret_keys_file else None,
         smtp_url=environment.get(f"{PREFIX}SMTP_URL") or None,
         mail_from=environment.get(f"{PREFIX}MAIL_FROM") or None,
-        webhook_allow=environment.get(f"{PREFIX}WEBHOOK_ALLOW") or default.webhook_allow,
+        webhook_allow=environment.get(f"{PREFIX}WEBHOOK_ALLOW"),  # set and empty means: none
     )
 
 

@@ -51,7 +51,7 @@ def parent_pid() -> int | None:
 
 async def _work(database_url: str, settings: Settings, keys: KeyRing, capacity: int) -> None:
     server = mail_server(settings.smtp_url, settings.mail_from)
-    webhooks = WebhookSender(parse_networks(settings.webhook_allow))
+    webhooks = WebhookSender(parse_networks(settings.webhook_allow or ""))
     database = await Database.open(database_url, pool_size=settings.pool_size, keys=keys)
     courier = Courier(database, webhooks=webhooks, mailer=Mailer(server) if server else None, payload=body)
     engine = Engine(database, {Kind.DELIVERY: courier.deliver, Kind.ALERT: courier.alert}, capacity=capacity)

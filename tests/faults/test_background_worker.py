@@ -48,6 +48,20 @@ def test_it_ends_with_the_server(place: tuple[Path, Key]) -> None:
         until(lambda: not is_alive(pid), 20)
 
 
+def test_an_operator_can_close_the_machine_itself(place: tuple[Path, Key]) -> None:
+    """With the embedded database webhooks may go to this machine, so that trying it out works, unless that is unset."""
+    for given, outcome in ({}, "UNREACHABLE"), ({"CUSTOMARY_WEBHOOK_ALLOW": ""}, "FORBIDDEN"):
+        with serving(place[0], given=given) as service, service.client(place[1]) as client:
+            policy = {"name": "p", "channel": "WEBHOOK", "recipients": ["http://127.0.0.1:1/nobody"]}
+            made = client.post("/notifications/policies", json=policy)
+            assert made.status_code == 201, made.text
+            test = {"notificationType": "CUSTOMER_CREATED"}
+            assert client.post(f"/notifications/policies/{made.json()['id']}/test", json=test).is_success
+            deliveries = WAITING.format(made.json()["id"])
+            until(lambda client=client, path=deliveries: "lastOutcome" in client.get(path).json()["items"][0], 20)
+            assert client.get(deliveries).json()["items"][0]["lastOutcome"] == outcome
+
+
 def test_a_server_without_one_leaves_the_work_to_others(place: tuple[Path, Key]) -> None:
     """With --no-worker nothing is sent, and nothing is lost: it waits for the next worker."""
     with serving(place[0], "--no-worker") as service, service.client(place[1]) as client:
