@@ -87,6 +87,11 @@ def held_because(state: EndpointState) -> str | None:
     return _HELD.get(state)
 
 
+def event_headers(event_id: UUID, version: int) -> dict[str, str]:
+    """What a webhook says of its event beside the published headers; the signatures do not cover it."""
+    return {"Customary-Event-Id": str(event_id), "Customary-Resource-Version": str(version)}
+
+
 def webhook_id(delivery_id: UUID) -> str:
     """What a webhook is known by to its recipient: the same however often it is sent."""
     return f"{WEBHOOK_ID_PREFIX}{delivery_id}"

@@ -117,8 +117,8 @@ class Courier:
         except (UnknownVersion, Undecryptable) as failure:
             return Answer(outcome=Outcome.FORBIDDEN, seconds=0, error=str(failure))
         headers = signature.headers(secrets, message_id=rules.webhook_id(job.id), body=body, at=datetime.now(UTC))
-        if job.event_id is not None:
-            headers |= {"Customary-Event-Id": str(job.event_id), "Customary-Resource-Version": str(order.version)}
+        if job.event_id is not None and order.version is not None:
+            headers |= rules.event_headers(job.event_id, order.version)
         return await self._webhooks.send(order.recipient, body, headers)
 
     async def _mail(self, job: Job, order: Order) -> Answer:

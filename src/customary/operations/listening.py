@@ -8,7 +8,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from customary.connectors.webhook import WebhookSender
-from customary.domain import signature
+from customary.domain import delivery, signature
 from customary.domain.activity import Event
 from customary.domain.delivery import Answer
 from customary.errors import Unavailable
@@ -60,8 +60,8 @@ class Forwarder(Struct, frozen=True):
 
     async def send(self, event: Event, body: bytes) -> Answer:
         """Send this body, which tells of this event. What cannot be reached is an answer too."""
-        headers = signature.headers([self.secret], message_id=f"msg_{event.id}", body=body, at=datetime.now(UTC))
-        headers |= {"Customary-Event-Id": str(event.id), "Customary-Resource-Version": str(event.version)}
+        headers = signature.headers([self.secret], message_id=delivery.webhook_id(event.id), body=body, at=datetime.now(UTC))
+        headers |= delivery.event_headers(event.id, event.version)
         return await self.sender.send(self.url, body, headers)
 
 
