@@ -60,7 +60,8 @@ class Forwarder(Struct, frozen=True):
 
     async def send(self, event: Event, body: bytes) -> Answer:
         """Send this body, which tells of this event. What cannot be reached is an answer too."""
-        headers = signature.headers([self.secret], message_id=delivery.webhook_id(event.id), body=body, at=datetime.now(UTC))
+        message_id = delivery.webhook_id(event.id)
+        headers = signature.headers([self.secret], message_id=message_id, body=body, at=datetime.now(UTC))
         headers |= delivery.event_headers(event.id, event.version)
         return await self.sender.send(self.url, body, headers)
 
