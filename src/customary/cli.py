@@ -20,6 +20,7 @@ from rich.table import Table
 
 from customary import cli_deliveries, cli_events, cli_secrets, cli_users, cli_worker, keyring, server
 from customary.api import openapi, versions
+from customary.cli_options import AsJson, DatabaseUrl, DataDir
 from customary.connectors.mail_server import mail_server
 from customary.domain.account import Account, ApiKey, Scope
 from customary.domain.values import parse_id
@@ -45,24 +46,6 @@ accounts_app = typer.Typer(help="Tenants: each has customers and keys of its own
 keys_app = typer.Typer(help="API keys: what programs call the API with.", no_args_is_help=True)
 app.add_typer(accounts_app, name="accounts")
 app.add_typer(keys_app, name="keys")
-
-DataDir = Annotated[
-    Path | None,
-    typer.Option(
-        "--data-dir",
-        envvar="CUSTOMARY_DATA_DIR",
-        help="Where the embedded database lives. Without it: your user data directory.",
-    ),
-]
-DatabaseUrl = Annotated[
-    str | None,
-    typer.Option(
-        "--database-url",
-        envvar="CUSTOMARY_DATABASE_URL",
-        help="A PostgreSQL (15 to 18) of your own, as postgresql://user:password@host/database.",
-    ),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 
 
 @app.command()

@@ -15,6 +15,7 @@ from msgspec import Struct
 from rich.markup import escape
 
 from customary.api.wire import time_of, time_text
+from customary.cli_options import AccountName, AsJson, DatabaseUrl, DataDir
 from customary.domain.account import Account
 from customary.domain.delivery import WEBHOOK_ID_PREFIX, State, held_because, webhook_id
 from customary.domain.page import Window
@@ -32,19 +33,9 @@ PrintTable: TypeAlias = Callable[[tuple[str, ...], list[tuple[str, ...]]], None]
 
 _MOST_ATTEMPTS = 100
 
-AccountName = Annotated[str, typer.Option("--account", help="The name or the id of the account.")]
 PolicyId = Annotated[str, typer.Option("--policy", metavar="ID", help="The id of a notification policy.")]
 AnyPolicy = Annotated[str | None, typer.Option("--policy", metavar="ID", help="Only those of this policy.")]
 DeliveryId = Annotated[str, typer.Argument(metavar="ID", help="The id of the delivery, or its webhook-id.")]
-DataDir = Annotated[
-    Path | None,
-    typer.Option("--data-dir", envvar="CUSTOMARY_DATA_DIR", help="Where the embedded database lives."),
-]
-DatabaseUrl = Annotated[
-    str | None,
-    typer.Option("--database-url", envvar="CUSTOMARY_DATABASE_URL", help="A PostgreSQL (15 to 18) of your own."),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 
 
 class _Program(Struct, frozen=True):

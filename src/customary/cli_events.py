@@ -19,6 +19,7 @@ from customary import server
 from customary.api import versions
 from customary.api.payload import payload
 from customary.api.wire import time_text
+from customary.cli_options import AccountName, DatabaseUrl, DataDir
 from customary.connectors.addresses import parse_networks
 from customary.connectors.webhook import WebhookSender
 from customary.domain.account import Account
@@ -44,15 +45,6 @@ PrintJson: TypeAlias = Callable[[object], None]
 # Whoever runs the command names the URL, and means a program of their own: on this machine, or near it.
 LOCAL_NETWORKS = parse_networks("127.0.0.0/8,::1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7")
 
-AccountName = Annotated[str, typer.Option("--account", help="The name or the id of the account.")]
-DataDir = Annotated[
-    Path | None,
-    typer.Option("--data-dir", envvar="CUSTOMARY_DATA_DIR", help="Where the embedded database lives."),
-]
-DatabaseUrl = Annotated[
-    str | None,
-    typer.Option("--database-url", envvar="CUSTOMARY_DATABASE_URL", help="A PostgreSQL (15 to 18) of your own."),
-]
 ForwardTo = Annotated[
     str | None,
     typer.Option("--forward-to", metavar="URL", help="Send each event there as a webhook; http:// is fine nearby."),

@@ -5,12 +5,13 @@ The command line that mounts this says how to reach the database, with the keys,
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from customary.cli_options import AsJson, DatabaseUrl, DataDir
 from customary.operations.encryption import Reencryption, reencrypt
 from customary.storage import secret_keys
 from customary.storage.database import Database
@@ -18,16 +19,6 @@ from customary.storage.secret_keys import KeyRing
 
 WithService: TypeAlias = Callable[[Path | None, str | None, Callable[[Database], Awaitable[Any]]], Any]
 PrintJson: TypeAlias = Callable[[object], None]
-
-DataDir = Annotated[
-    Path | None,
-    typer.Option("--data-dir", envvar="CUSTOMARY_DATA_DIR", help="Where the embedded database lives."),
-]
-DatabaseUrl = Annotated[
-    str | None,
-    typer.Option("--database-url", envvar="CUSTOMARY_DATABASE_URL", help="A PostgreSQL (15 to 18) of your own."),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 
 
 def secrets_app(with_service: WithService, print_json: PrintJson) -> typer.Typer:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeAlias
 
 import typer
 
+from customary.cli_options import AccountName, AsJson, DatabaseUrl, DataDir
 from customary.domain.account import Account
 from customary.domain.user import Role, User
 from customary.errors import SetupError
@@ -19,17 +20,6 @@ from customary.storage.database import Connection
 WithOwner: TypeAlias = Callable[[Path | None, str | None, Callable[[Connection], Awaitable[Any]]], Any]
 PrintJson: TypeAlias = Callable[[object], None]
 PrintTable: TypeAlias = Callable[[tuple[str, ...], list[tuple[str, ...]]], None]
-
-AccountName = Annotated[str, typer.Option("--account", help="The name or the id of the account.")]
-DataDir = Annotated[
-    Path | None,
-    typer.Option("--data-dir", envvar="CUSTOMARY_DATA_DIR", help="Where the embedded database lives."),
-]
-DatabaseUrl = Annotated[
-    str | None,
-    typer.Option("--database-url", envvar="CUSTOMARY_DATABASE_URL", help="A PostgreSQL (15 to 18) of your own."),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 
 
 def users_app(with_owner: WithOwner, print_json: PrintJson, print_table: PrintTable) -> typer.Typer:

@@ -9,6 +9,7 @@ import structlog
 import typer
 
 from customary import keyring, logs, server, worker
+from customary.cli_options import DatabaseUrl, DataDir
 from customary.errors import SetupError
 from customary.operations.work import CAPACITY
 from customary.settings import Settings
@@ -16,15 +17,6 @@ from customary.settings import Settings
 _log = structlog.get_logger("customary.worker")
 
 ReadSettings: TypeAlias = Callable[[Path | None, str | None], Settings]
-
-DataDir = Annotated[
-    Path | None,
-    typer.Option("--data-dir", envvar="CUSTOMARY_DATA_DIR", help="Where the embedded database of a server lives."),
-]
-DatabaseUrl = Annotated[
-    str | None,
-    typer.Option("--database-url", envvar="CUSTOMARY_DATABASE_URL", help="A PostgreSQL (15 to 18) of your own."),
-]
 
 
 def add_worker(app: typer.Typer, read_settings: ReadSettings) -> None:
