@@ -165,16 +165,16 @@ def _complete(case: Case, meta: CaseMetadata) -> None:
             case.headers["Idempotency-Key"] = f"fuzz-{next(_numbers)}"
         if is_complete and "If-Match" in case.headers:
             case.headers["If-Match"] = "*"
+    is_walking = meta.phase.name is TestPhase.STATEFUL  # then a link has said which thing is meant
+    if is_walking and case.method == "DELETE" and case.query:
+        case.query.pop("dryRun", None)  # schemathesis would take what was only tried for deleted
     if not is_complete:
         return
-    is_walking = meta.phase.name is TestPhase.STATEFUL  # then a link has said which thing is meant
     if case.path_parameters and not meta.is_negative_at(ParameterLocation.PATH) and not is_walking:
         found = _Served.known.path(case.operation.definition.raw["operationId"], number // 8)
         case.path_parameters.update({name: quote(value, safe="") for name, value in (found or {}).items()})
     if case.query and not meta.is_negative_at(ParameterLocation.QUERY):
         complete_query(case.query)
-        if is_walking and case.method == "DELETE":
-            case.query.pop("dryRun", None)  # schemathesis would take what was only tried for deleted
     if isinstance(case.body, dict) and not meta.is_negative_at(ParameterLocation.BODY):
         found = _Served.known.recipient(number // 8)
         if "recipient" in case.body and found and not meta.is_negative_at(ParameterLocation.PATH):
