@@ -131,10 +131,7 @@ def create_key(
     scopes = frozenset(scope or Scope)
 
     async def make(owner: Connection) -> tuple[ApiKey, str]:
-        found = await accounts.get(owner, account)
-        if found is None:
-            message = f"There is no account '{account}'. See: customary accounts list"
-            raise SetupError(message)
+        found = await account_operations.find_account(owner, account)
         return await account_operations.create_key(
             owner,
             found.id,

@@ -16,14 +16,14 @@ from rich.markup import escape
 
 from customary.api.wire import time_of, time_text
 from customary.cli_options import AccountName, AsJson, DatabaseUrl, DataDir
-from customary.domain.account import Account
 from customary.domain.delivery import WEBHOOK_ID_PREFIX, State, held_because, webhook_id
 from customary.domain.page import Window
 from customary.domain.values import parse_id
 from customary.errors import SetupError
+from customary.operations.accounts import find_account
 from customary.operations.recording import operator_transaction
 from customary.operations.replays import Range, replay, resume_recipient, retry_delivery
-from customary.storage import accounts, delivery_log
+from customary.storage import delivery_log
 from customary.storage.database import Bound, Connection
 from customary.storage.delivery_log import Attempt, Delivery, Recipient, Wanted
 
@@ -230,11 +230,7 @@ def _add_resume(app: typer.Typer, program: _Program) -> None:
 async def _place(owner: Connection, account: str, policy: str | None) -> tuple[UUID, UUID | None]:
     """The account that is meant, and the policy if one is named: that of a policy is known by it."""
     if policy is None:
-        found: Account | None = await accounts.get(owner, account)
-        if found is None:
-            message = f"There is no account '{account}'. See: customary accounts list"
-            raise SetupError(message)
-        return found.id, None
+        return (await find_account(owner, account)).id, None
     policy_id = parse_id(policy)
     account_id = None if policy_id is None else await delivery_log.locate_policy(owner, policy_id)
     if account_id is None:

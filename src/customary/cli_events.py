@@ -28,13 +28,14 @@ from customary.domain.customer import Customer
 from customary.domain.delivery import Answer
 from customary.domain.values import check_url, parse_id
 from customary.errors import SetupError
+from customary.operations.accounts import find_account
 from customary.operations.customers import archive_customer
 from customary.operations.listening import Forwarder, follow, from_now_on
 from customary.operations.notification_policies import new_secret
 from customary.operations.recording import operator
 from customary.operations.triggers import trigger_update, trigger_with_example
 from customary.settings import Settings
-from customary.storage import accounts, embedded, schema
+from customary.storage import embedded, schema
 from customary.storage.database import Database, Tx
 from customary.storage.event_feed import Wanted
 
@@ -148,10 +149,7 @@ def _with_account(settings: Settings, name_or_id: str, use: Callable[[Database, 
         await schema.require_service(url)
         async with schema.connection(url) as owner:
             await schema.require_owner(owner)
-            found = await accounts.get(owner, name_or_id)
-        if found is None:
-            message = f"There is no account '{name_or_id}'. See: customary accounts list"
-            raise SetupError(message)
+            found = await find_account(owner, name_or_id)
         database = await Database.open(url, pool_size=1)
         try:
             return await use(database, found)

@@ -12,7 +12,7 @@ import typer
 from customary.cli_options import AccountName, AsJson, DatabaseUrl, DataDir
 from customary.domain.account import Account
 from customary.domain.user import Role, User
-from customary.errors import SetupError
+from customary.operations.accounts import find_account
 from customary.operations.users import create_user_as_operator
 from customary.storage import accounts, users
 from customary.storage.database import Connection
@@ -37,7 +37,7 @@ def users_app(with_owner: WithOwner, print_json: PrintJson, print_table: PrintTa
         """Let somebody into an account."""
 
         async def make(owner: Connection) -> tuple[Account, User]:
-            found = await _account(owner, account)
+            found = await find_account(owner, account)
             return found, await create_user_as_operator(owner, found.id, email, role)
 
         found, user = with_owner(data_dir, database_url, make)
@@ -55,7 +55,7 @@ def users_app(with_owner: WithOwner, print_json: PrintJson, print_table: PrintTa
         """List users, without the deleted ones."""
 
         async def read(owner: Connection) -> list[tuple[Account, User]]:
-            wanted = await accounts.all_accounts(owner) if account is None else [await _account(owner, account)]
+            wanted = await accounts.all_accounts(owner) if account is None else [await find_account(owner, account)]
             return [(each, user) for each in wanted for user in await users.all_of(owner, each.id)]
 
         found = with_owner(data_dir, database_url, read)
@@ -68,14 +68,6 @@ def users_app(with_owner: WithOwner, print_json: PrintJson, print_table: PrintTa
     app.command("create")(create)
     app.command("list")(list_all)
     return app
-
-
-async def _account(owner: Connection, name_or_id: str) -> Account:
-    found = await accounts.get(owner, name_or_id)
-    if found is None:
-        message = f"There is no account '{name_or_id}'. See: customary accounts list"
-        raise SetupError(message)
-    return found
 
 
 def _document(account: Account, user: User) -> dict[str, str]:

@@ -23,10 +23,9 @@ from yarl import URL
 from customary import __version__
 from customary.connectors.addresses import Address, Network, is_allowed, is_listed, parse_address
 from customary.connectors.names import Names
-from customary.domain.delivery import LONGEST_ATTEMPT_SECONDS, Answer, Outcome
+from customary.domain.delivery import KEPT_BODY_BYTES, LONGEST_ATTEMPT_SECONDS, Answer, Outcome
 
 MOST_READ = 16 * 1024
-MOST_KEPT = 1024
 LONGEST_RETRY_AFTER_SECONDS = 7 * 24 * 3600.0
 # What aiohttp passes to a factory of sockets: family, type, protocol, canonical name, address.
 AddressInfo = tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int]]
@@ -162,7 +161,7 @@ class _Attempt:
         left = MOST_READ
         while left > 0 and (chunk := await content.read(left)):
             left -= len(chunk)
-            self.body += chunk[: MOST_KEPT - len(self.body)]
+            self.body += chunk[: KEPT_BODY_BYTES - len(self.body)]
 
     def hang_up(self) -> None:
         """End the connection at once: closing it would first wait for the recipient to take or say the rest."""

@@ -15,6 +15,7 @@ HOLD = timedelta(days=30)
 LONGEST_ATTEMPT_SECONDS = 15.0
 MOST_IN_FLIGHT = 4
 MOST_DEATHS = 3
+KEPT_BODY_BYTES = 1024  # of a recipient's answer, from its beginning
 WEBHOOK_ID_PREFIX = "msg_"
 
 # Between an attempt and the next. Each is lengthened or shortened by up to a fifth, so that what failed together does

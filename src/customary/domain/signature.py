@@ -9,7 +9,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-_PREFIX = "whsec_"
+SECRET_PREFIX = "whsec_"  # noqa: S105 - it marks a secret in a leaked file, it is none
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -40,7 +40,7 @@ def standard_key(secret: str) -> bytes | None:
 
     The padding of the base64 may be missing, as it may for the libraries.
     """
-    encoded = secret.removeprefix(_PREFIX)
+    encoded = secret.removeprefix(SECRET_PREFIX)
     if encoded == secret:
         return None
     try:

@@ -9,7 +9,7 @@ import asyncpg
 from uuid_utils.compat import uuid7
 
 from customary.domain.account import Account, ApiKey, Scope
-from customary.errors import Conflict, Invalid
+from customary.errors import Conflict, Invalid, SetupError
 from customary.storage import accounts
 from customary.storage.database import Connection
 
@@ -28,6 +28,15 @@ async def create_account(connection: Connection, name: str) -> Account:
     except asyncpg.UniqueViolationError:
         message = f"There is an account named '{name}' already."
         raise Conflict(message) from None
+
+
+async def find_account(owner: Connection, name_or_id: str) -> Account:
+    """The account with this name or id. Raises `SetupError`, saying where to look, where there is none."""
+    found = await accounts.get(owner, name_or_id)
+    if found is None:
+        message = f"There is no account '{name_or_id}'. See: customary accounts list"
+        raise SetupError(message)
+    return found
 
 
 async def create_key(

@@ -10,12 +10,12 @@ from msgspec.structs import replace
 from customary.domain import notification as rules
 from customary.domain.activity import ObjectType, Reference, Verb
 from customary.domain.notification import Channel, NotificationType, Policy, PolicyWrite
+from customary.domain.signature import SECRET_PREFIX
 from customary.errors import Invalid, Problem
 from customary.operations.recording import new_id, record
 from customary.storage import endpoints, notification_policies, policy_secrets
 from customary.storage.database import Tx
 
-SECRET_PREFIX = "whsec_"  # noqa: S105 - it marks a secret in a leaked file, it is none
 _SECRET_BYTES = 32
 _HIDDEN = frozenset({"webhook_secret"})
 _NO_MAIL = (

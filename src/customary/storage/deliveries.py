@@ -8,12 +8,10 @@ from msgspec import Struct
 
 from customary.domain.activity import EventType
 from customary.domain.customer import Customer
-from customary.domain.delivery import Answer
+from customary.domain.delivery import KEPT_BODY_BYTES, Answer
 from customary.domain.job import Job
 from customary.domain.notification import Channel
 from customary.storage.database import Reading, Tx
-
-KEPT_BODY_BYTES = 1024
 
 # One look for all of it. The event can be missing, which a test delivery's is.
 FIND = """
