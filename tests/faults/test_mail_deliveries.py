@@ -2,13 +2,14 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 from tests.faults.support_mail import Letterbox, mail_server
 from tests.support.bodies import newest
 from tests.support.clients import Account, owner_connection, success
 from tests.support.cluster import Database
 from tests.support.receivers import answer, answering, receiving
-from tests.support.workers import work_off
+from tests.support.workers import advance, work_off
 
 from customary.connectors.mail import Mailer
 from customary.connectors.mail_server import mail_server as configured
@@ -106,6 +107,25 @@ async def test_administrators_are_told_of_a_recipient_that_only_fails(
     assert receiver.url("/hooks") in text
     assert "hidden" not in text
     assert "500" in text
+    assert ("ALERT", "DELIVERED", 1) in await states(database)
+
+
+async def test_a_worker_without_a_mail_server_leaves_alerts_to_one_that_has_it(
+    database: Database, account: Account
+) -> None:
+    """Administrators are told later, instead of never."""
+    letterbox = Letterbox()
+    async with owner_connection(database.owner_url) as owner:
+        await create_user_as_operator(owner, account.id, "admin@example.com", Role.ADMIN)
+    async with receiving(answering(answer(410))) as receiver, mailer_to(letterbox) as mailer:
+        await make_policy(account, "WEBHOOK", receiver.url())
+        await account.client.create(newest())
+        await work_off(database)
+        assert ("ALERT", "PENDING", 1) in await states(database)
+        await advance(database, timedelta(hours=1))
+        await work_off(database, mailer=mailer)
+    (mail,) = letterbox.received
+    assert mail.recipient == "admin@example.com"
     assert ("ALERT", "DELIVERED", 1) in await states(database)
 
 

@@ -63,18 +63,10 @@ class Courier:
     async def alert(self, job: Job) -> None:
         """Tell an administrator that a recipient was paused or disabled. Raises `Failure` as `deliver` does."""
         notice = await persistently(lambda: self._find_notice(job))
-        if notice is None or self._mailer is None:
+        if notice is None:
             await persistently(lambda: self._cancel(job))
             return
-        text = messages.paused_message(
-            policy_name=notice.policy_name,
-            account_name=notice.account_name,
-            recipient=notice.recipient,
-            is_disabled=job.event_type == EndpointState.DISABLED,
-            reason=notice.reason,
-            failing_since=notice.failing_since,
-        )
-        answer = await self._mailer.send(notice.email, text.subject, text.text, message_id=str(job.id))
+        answer = await self._notify(job, notice)
         await persistently(lambda: self._record_alert(job, answer))
 
     async def _look_up(self, job: Job) -> Order | None:
@@ -133,6 +125,19 @@ class Courier:
             is_test=order.customer is None,
         )
         return await self._mailer.send(order.recipient, text.subject, text.text, message_id=str(job.id))
+
+    async def _notify(self, job: Job, notice: Notice) -> Answer:
+        if self._mailer is None:
+            return Answer(outcome=Outcome.UNREACHABLE, seconds=0, error=_NO_MAIL)
+        text = messages.paused_message(
+            policy_name=notice.policy_name,
+            account_name=notice.account_name,
+            recipient=notice.recipient,
+            is_disabled=job.event_type == EndpointState.DISABLED,
+            reason=notice.reason,
+            failing_since=notice.failing_since,
+        )
+        return await self._mailer.send(notice.email, text.subject, text.text, message_id=str(job.id))
 
     async def _cancel(self, job: Job) -> None:
         """Cancel a delivery that nobody waits for any more, and what waits in its lane like it."""
