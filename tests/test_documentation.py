@@ -8,9 +8,8 @@ from datetime import timedelta
 from pathlib import Path
 from urllib.parse import unquote
 
+import click
 import pytest
-import typer
-from typer.core import TyperCommand, TyperGroup
 
 from customary.api import openapi, versions
 from customary.cli import app
@@ -32,19 +31,19 @@ def name_of(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
-def commands(command: object, words: tuple[str, ...] = ("customary",)) -> Iterator[tuple[str, TyperCommand]]:
+def commands(command: click.Command, words: tuple[str, ...] = ("customary",)) -> Iterator[tuple[str, click.Command]]:
     """Yield every command with its full name."""
-    if isinstance(command, TyperGroup):
+    if isinstance(command, click.Group):
         for name, below in command.commands.items():
             yield from commands(below, (*words, name))
-    elif isinstance(command, TyperCommand):
+    else:
         yield " ".join(words), command
 
 
-COMMANDS = dict(commands(typer.main.get_command(app)))
+COMMANDS = dict(commands(app))
 
 
-def options_of(command: TyperCommand) -> set[str]:
+def options_of(command: click.Command) -> set[str]:
     names = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
     return {name for name in names if name.startswith("--")} | {"--help"}
 

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 REQUIREMENTS = ROOT / "requirements"
 PINS = sorted(REQUIREMENTS.glob("*.txt"))
 
-MOST_RUNTIME_PACKAGES = 48
+MOST_RUNTIME_PACKAGES = 40
 
 # Stands in for a Python without anything being installed: it answers `-c` truthfully, and writes down what
 # it is asked to make and to install.
@@ -29,7 +29,7 @@ case "$1 $2" in
         ;;
     *) {install} ;;
 esac
-echo "$1 $2 $3" >>"{log}"
+echo "$*" >>"{log}"
 """
 
 
@@ -45,7 +45,7 @@ def normal(requirement: str) -> str:
 
 
 def test_pins_are_there() -> None:
-    assert [path.name for path in PINS] == ["build.txt", "development.txt", "runtime.txt"]
+    assert [path.name for path in PINS] == ["build.txt", "compiler.txt", "development.txt", "runtime.txt"]
 
 
 @pytest.mark.parametrize("path", [*PINS, *sorted(REQUIREMENTS.glob("*.in"))], ids=lambda path: path.name)
@@ -66,6 +66,24 @@ def test_every_pin_has_its_hashes(path: Path) -> None:
 def test_few_packages_are_needed_to_run() -> None:
     count = len(pins_in(REQUIREMENTS / "runtime.txt"))
     assert count <= MOST_RUNTIME_PACKAGES, f"{count} packages: each is code that operators have to trust"
+
+
+def test_every_installing_line_takes_only_wheels_with_pinned_hashes() -> None:
+    """Also the compiler of the pins, and whatever comes to build, check or release: pip is asked in no other way."""
+    files = [ROOT / "Makefile", ROOT / ".ci" / "run", *(ROOT / "scripts").glob("*.sh")]
+    lines = [line for path in files for line in path.read_text().replace("\\\n", " ").splitlines()]
+    asks_pip = re.compile(r"\b(pip|pipx|uv|uvx|npm|npx) (pip )?(install|sync|run|tool)\b")
+    installing = [line for line in lines if asks_pip.search(line)]
+    assert len(installing) == 3, installing
+    for line in installing:
+        fetches_nothing = "--no-deps --no-build-isolation --editable" in line
+        assert fetches_nothing or "--require-hashes --only-binary :all:" in line, line
+
+
+def test_building_the_package_fetches_nothing_that_is_not_pinned() -> None:
+    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
+    pinned = {normal(pin) for pin in pins_in(REQUIREMENTS / "build.txt")}
+    assert {normal(name) for name in wanted} <= pinned
 
 
 def test_what_is_tested_is_what_runs() -> None:
@@ -116,12 +134,17 @@ def pretend_python(folder: Path, *, install: str) -> Path:
     return python
 
 
-def done_by(python: Path) -> list[str]:
+def asked_of(python: Path) -> list[str]:
     """Take what the pretended Python wrote down since the last time, one line per call."""
     log = python.parent / "log"
     lines = log.read_text().splitlines()
     log.write_text("")
     return lines
+
+
+def done_by(python: Path) -> list[str]:
+    """Take the same, of calls of pip without their options."""
+    return [re.sub(r"(-m pip install) .*", r"\1", line) for line in asked_of(python)]
 
 
 def set_up(clone: Path, what: str = "runtime", **environment: str) -> subprocess.CompletedProcess[str]:
@@ -201,6 +224,19 @@ def test_the_first_run_installs_and_the_second_does_nothing(clone: Path, pretend
     second = set_up(clone, PYTHON=python)
     assert (second.returncode, second.stdout, second.stderr) == (0, "", "")
     assert done_by(pretended_python) == []
+
+
+@pytest.mark.parametrize(("kind", "files"), [("runtime", ["runtime", "build"]), ("development", ["development"])])
+def test_only_wheels_with_pinned_hashes_are_installed(
+    clone: Path, pretended_python: Path, kind: str, files: list[str]
+) -> None:
+    """The package itself comes from the checkout, and building it fetches nothing."""
+    set_up(clone, kind, PYTHON=str(pretended_python))
+    requirements = "".join(f" --requirement {clone}/requirements/{name}.txt" for name in files)
+    assert asked_of(pretended_python)[1:] == [
+        f"-m pip install --require-hashes --only-binary :all:{requirements}",
+        f"-m pip install --no-deps --no-build-isolation --editable {clone}",
+    ]
 
 
 def test_the_development_environment_serves_too(clone: Path, pretended_python: Path) -> None:

@@ -9,21 +9,19 @@ import shutil
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
-from uuid import UUID
+from typing import Any, TypeVar
 
 import asyncpg
+import click
 import msgspec
-import typer
 from rich.console import Console
 from rich.table import Table
 
-from customary import cli_deliveries, cli_events, cli_secrets, cli_users, cli_worker, keyring, server
+from customary import cli_deliveries, cli_events, cli_keys, cli_secrets, cli_users, cli_worker, keyring, server
 from customary.api import openapi, versions
-from customary.cli_options import AsJson, DatabaseUrl, DataDir
+from customary.cli_options import database_options, json_option
 from customary.connectors.mail_server import mail_server
-from customary.domain.account import Account, ApiKey, Scope
-from customary.domain.values import parse_id
+from customary.domain.account import Account
 from customary.errors import Failure, SetupError
 from customary.operations import accounts as account_operations
 from customary.operations import doctor as examination
@@ -32,71 +30,79 @@ from customary.settings import Settings, from_environment
 from customary.storage import accounts, embedded, schema
 from customary.storage.database import Connection, Database
 from customary.storage.migrate import migrate as bring_up_to_date
+from customary.storage.secret_keys import KeyRing
 
 Result = TypeVar("Result")
 
-app = typer.Typer(
-    name="customary",
-    help="A self-hosted customer system of record for billing that speaks the Sequence Customers API.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+
+@click.group(context_settings={"show_default": True, "max_content_width": 120})
+def app() -> None:
+    """A self-hosted customer system of record for billing that speaks the Sequence Customers API."""
+
+
+@app.group("accounts")
+def accounts_app() -> None:
+    """Tenants: each has customers and keys of its own."""
+
+
+@app.command(short_help="Start the service.")
+@click.option("--host", envvar="CUSTOMARY_HOST", show_envvar=True, help="The address to listen on.")
+@click.option(
+    "--port", type=click.IntRange(1, 65535), envvar="CUSTOMARY_PORT", show_envvar=True, help="The port to listen on."
 )
-accounts_app = typer.Typer(help="Tenants: each has customers and keys of its own.", no_args_is_help=True)
-keys_app = typer.Typer(help="API keys: what programs call the API with.", no_args_is_help=True)
-app.add_typer(accounts_app, name="accounts")
-app.add_typer(keys_app, name="keys")
-
-
-@app.command()
+@database_options
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    envvar="CUSTOMARY_WORKERS",
+    show_envvar=True,
+    help="How many processes answer.",
+)
+@click.option("--no-worker", is_flag=True, help="Leave webhooks and e-mail to processes that run `customary worker`.")
 def serve(
-    host: Annotated[str | None, typer.Option(envvar="CUSTOMARY_HOST", help="The address to listen on.")] = None,
-    port: Annotated[
-        int | None, typer.Option(envvar="CUSTOMARY_PORT", min=1, max=65535, help="The port to listen on.")
-    ] = None,
-    data_dir: DataDir = None,
-    database_url: DatabaseUrl = None,
-    workers: Annotated[
-        int | None, typer.Option(envvar="CUSTOMARY_WORKERS", min=1, max=64, help="How many processes answer.")
-    ] = None,
-    no_worker: Annotated[
-        bool, typer.Option("--no-worker", help="Leave webhooks and e-mail to processes that run `customary worker`.")
-    ] = False,
+    *,
+    host: str | None,
+    port: int | None,
+    data_dir: Path | None,
+    database_url: str | None,
+    workers: int | None,
+    no_worker: bool,
 ) -> None:
     """Start the service; with the embedded database unless a database URL is given."""
     settings = _settings(data_dir, database_url, host=host, port=port, workers=workers)
     server.run(settings, on_ready=lambda address, first: _greet(settings, address, first), has_worker=not no_worker)
 
 
-@app.command()
-def migrate(data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
+@app.command(short_help="Bring the database's schema up to date.")
+@database_options
+def migrate(*, data_dir: Path | None, database_url: str | None) -> None:
     """Bring the database's schema up to this release's version. The embedded database does it by itself."""
     settings = _settings(data_dir, database_url)
     with server.owner_url(settings) as url:
         before = asyncio.run(bring_up_to_date(url))
     if before == schema.HEAD:
-        typer.echo(f"The schema is at version {schema.HEAD} already.")
+        click.echo(f"The schema is at version {schema.HEAD} already.")
     else:
-        typer.echo(f"The schema is now at version {schema.HEAD}; it was {'empty' if before is None else before}.")
+        click.echo(f"The schema is now at version {schema.HEAD}; it was {'empty' if before is None else before}.")
 
 
 @accounts_app.command("create")
-def create_account(
-    name: Annotated[str, typer.Argument(help="What to call the account.")],
-    data_dir: DataDir = None,
-    database_url: DatabaseUrl = None,
-    as_json: AsJson = False,
-) -> None:
+@click.argument("name")
+@database_options
+@json_option
+def create_account(*, name: str, data_dir: Path | None, database_url: str | None, as_json: bool) -> None:
     """Make an account."""
     account = _with_owner(data_dir, database_url, lambda owner: account_operations.create_account(owner, name))
     if as_json:
         _print_json(_account_document(account))
     else:
-        typer.echo(f"Made the account '{account.name}' with the id {account.id}.")
+        click.echo(f"Made the account '{account.name}' with the id {account.id}.")
 
 
 @accounts_app.command("list")
-def list_accounts(data_dir: DataDir = None, database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
+@database_options
+@json_option
+def list_accounts(*, data_dir: Path | None, database_url: str | None, as_json: bool) -> None:
     """List all accounts."""
     found = _with_owner(data_dir, database_url, accounts.all_accounts)
     if as_json:
@@ -107,106 +113,18 @@ def list_accounts(data_dir: DataDir = None, database_url: DatabaseUrl = None, as
     )
 
 
-@keys_app.command("create")
-def create_key(
-    account: Annotated[str, typer.Option("--account", help="The name or the id of the account.")],
-    name: Annotated[str, typer.Option("--name", help="What the key is for.")] = "",
-    scope: Annotated[
-        list[Scope] | None, typer.Option("--scope", help="What it may do; give it twice for both. Without it: both.")
-    ] = None,
-    requests_per_minute: Annotated[
-        int | None,
-        typer.Option("--requests-per-minute", min=1, max=1_000_000, help="Its rate limit. Without it: 1500."),
-    ] = None,
-    pin: Annotated[
-        str | None, typer.Option("--pin", help="The API version of requests that name none. Without it: the newest.")
-    ] = None,
-    data_dir: DataDir = None,
-    database_url: DatabaseUrl = None,
-    as_json: AsJson = False,
-) -> None:
-    """Make an API key and show its secret, this once."""
-    if pin is not None:
-        _require_version(pin)
-    scopes = frozenset(scope or Scope)
-
-    async def make(owner: Connection) -> tuple[ApiKey, str]:
-        found = await account_operations.find_account(owner, account)
-        return await account_operations.create_key(
-            owner,
-            found.id,
-            name=name,
-            scopes=scopes,
-            pinned_version=pin,
-            requests_per_minute=requests_per_minute,
-        )
-
-    key, secret = _with_owner(data_dir, database_url, make)
-    if as_json:
-        _print_json({"clientId": str(key.client_id), "clientSecret": secret})
-        return
-    typer.echo(f"Client id:     {key.client_id}")
-    typer.echo(f"Client secret: {secret}")
-    typer.echo("Keep the secret now: it is not stored and cannot be shown again.")
-
-
-@keys_app.command("list")
-def list_keys(data_dir: DataDir = None, database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
-    """List all keys, without their secrets."""
-
-    async def look(owner: Connection) -> tuple[list[ApiKey], dict[UUID, str]]:
-        return await accounts.all_keys(owner), {each.id: each.name for each in await accounts.all_accounts(owner)}
-
-    keys, names = _with_owner(data_dir, database_url, look)
-    if as_json:
-        _print_json([_key_document(key) for key in keys])
-        return
-    heads = ("Client id", "Account", "Name", "Scopes", "Pinned to", "State")
-    rows = [
-        (
-            str(key.client_id),
-            names[key.account_id],
-            key.name,
-            " ".join(sorted(key.scopes)),
-            key.pinned_version or "",
-            "revoked" if key.revoked_at else "active",
-        )
-        for key in keys
-    ]
-    _print_table(heads, rows)
-
-
-@keys_app.command("revoke")
-def revoke_key(
-    client_id: Annotated[str, typer.Argument(metavar="ID", help="The client id of the key.")],
-    data_dir: DataDir = None,
-    database_url: DatabaseUrl = None,
-) -> None:
-    """Revoke a key: from now on it opens nothing."""
-
-    async def revoke(owner: Connection) -> ApiKey:
-        parsed: UUID | None = parse_id(client_id)
-        key = None if parsed is None else await accounts.revoke_key(owner, parsed)
-        if key is None:
-            message = f"There is no key with the client id '{client_id}'. See: customary keys list"
-            raise SetupError(message)
-        return key
-
-    key = _with_owner(data_dir, database_url, revoke)
-    typer.echo(f"Revoked the key {key.client_id}.")
-
-
-@app.command("openapi")
-def print_openapi(
-    version: Annotated[str, typer.Argument(help="The date of the version, such as 2024-07-30.")],
-) -> None:
-    """Print the OpenAPI document of one version of the API."""
+@app.command("openapi", short_help="Print the OpenAPI document of a version.")
+@click.argument("version")
+def print_openapi(*, version: str) -> None:
+    """Print the OpenAPI document of one version of the API, named by its date, such as 2024-07-30."""
     _require_version(version)
     sys.stdout.buffer.write(openapi.encoded(versions.LIVE[version]) + b"\n")
 
 
-@app.command()
-def doctor(data_dir: DataDir = None, database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
+@app.command(short_help="Check what the service stands on, and advise.")
+@database_options
+@json_option
+def doctor(*, data_dir: Path | None, database_url: str | None, as_json: bool) -> None:
     """Check the database, the disk, the clock and the mail server, and say what to do about each finding."""
     settings = _settings(data_dir, database_url)
     mail = mail_server(settings.smtp_url, settings.mail_from)
@@ -214,7 +132,8 @@ def doctor(data_dir: DataDir = None, database_url: DatabaseUrl = None, as_json: 
     async def examine(url: str) -> list[Finding]:
         async with schema.connection(url) as connection:
             place = _database_place(settings)
-            most = settings.workers * settings.pool_size
+            # Each process has one more that readiness is asked over; one process works in the background.
+            most = settings.workers * (settings.pool_size + 1) + settings.pool_size
             return await examination.examine(
                 connection, data_dir=place, pool_connections=most, server=mail, keys=keyring.known(settings)
             )
@@ -226,19 +145,19 @@ def doctor(data_dir: DataDir = None, database_url: DatabaseUrl = None, as_json: 
     else:
         _print_findings(findings)
     if any(finding.verdict is Verdict.PROBLEM for finding in findings):
-        raise typer.Exit(1)
+        raise click.exceptions.Exit(1)
 
 
 def main() -> None:
     """Run the command line; what cannot be done is one sentence on standard error and exit code 1."""
     try:
-        app()
+        app(prog_name="customary")
     except (SetupError, Failure) as error:
-        typer.echo(f"customary: {error}", err=True)
+        click.echo(f"customary: {error}", err=True)
     except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        typer.echo(f"customary: The database refused this: {error.args[0]}.", err=True)
+        click.echo(f"customary: The database refused this: {error.args[0]}.", err=True)
     except OSError as error:
-        typer.echo(f"customary: This machine refused it: {error.filename or 'network'}: {error.strerror}.", err=True)
+        click.echo(f"customary: This machine refused it: {error.filename or 'network'}: {error.strerror}.", err=True)
     else:
         return
     sys.exit(1)
@@ -287,6 +206,22 @@ def _with_service(
         return asyncio.run(connect(url))
 
 
+def _with_keys(
+    data_dir: Path | None, database_url: str | None, use: Callable[[Connection, KeyRing], Awaitable[Result]]
+) -> Result:
+    """What `use` answers over a connection of the tables' owner, with the secret keys; the first use makes those."""
+    settings = _settings(data_dir, database_url)
+
+    async def connect(url: str, keys: KeyRing) -> Result:
+        async with schema.connection(url) as connection:
+            await schema.require_owner(connection)
+            return await use(connection, keys)
+
+    with server.owner_url(settings) as url:
+        asyncio.run(schema.require_current(url))
+        return asyncio.run(connect(url, keyring.first_use(settings, url)))
+
+
 def _database_place(settings: Settings) -> Path:
     return embedded.describe(settings.data_dir).cluster or settings.data_dir
 
@@ -298,15 +233,15 @@ def _require_version(version: str) -> None:
 
 
 def _greet(settings: Settings, address: str, first: server.FirstKey | None) -> None:
-    typer.echo(f"Customary answers at {address}/api; the reference is at {address}/api/docs")
+    click.echo(f"Customary answers at {address}/api; the reference is at {address}/api/docs")
     if first is not None:
-        typer.echo("\nThis is the first start: there is an account 'default' with this key.")
-        typer.echo(f"  client id:     {first.key.client_id}")
-        typer.echo(f"  client secret: {first.secret}")
-        typer.echo("Keep the secret now: it is not stored and cannot be shown again. Try it:\n")
-        typer.echo(f"  curl -u {first.key.client_id}:{first.secret} {address}/api/customers\n")
+        click.echo("\nThis is the first start: there is an account 'default' with this key.")
+        click.echo(f"  client id:     {first.key.client_id}")
+        click.echo(f"  client secret: {first.secret}")
+        click.echo("Keep the secret now: it is not stored and cannot be shown again. Try it:\n")
+        click.echo(f"  curl -u {first.key.client_id}:{first.secret} {address}/api/customers\n")
     else:
-        typer.echo(f"For another key: {_command(settings, 'keys', 'create', '--account', 'NAME')}")
+        click.echo(f"For another key: {_command(settings, 'keys', 'create', '--account', 'NAME')}")
     sys.stdout.flush()
 
 
@@ -322,20 +257,8 @@ def _account_document(account: Account) -> dict[str, str]:
     return {"id": str(account.id), "name": account.name, "createdAt": account.created_at.isoformat()}
 
 
-def _key_document(key: ApiKey) -> dict[str, Any]:
-    return {
-        "clientId": str(key.client_id),
-        "accountId": str(key.account_id),
-        "name": key.name,
-        "scopes": sorted(key.scopes),
-        "pinnedVersion": key.pinned_version,
-        "createdAt": key.created_at.isoformat(),
-        "revokedAt": key.revoked_at.isoformat() if key.revoked_at else None,
-    }
-
-
 def _print_json(document: object) -> None:
-    typer.echo(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
+    click.echo(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
 
 
 def _print_table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
@@ -358,9 +281,10 @@ def _print_findings(findings: list[Finding]) -> None:
 
 cli_worker.add_worker(app, _settings)
 cli_events.add_events(app, _settings, _print_json)
-app.add_typer(cli_users.users_app(_with_owner, _print_json, _print_table), name="users")
-app.add_typer(cli_deliveries.deliveries_app(_with_owner, _print_json, _print_table), name="deliveries")
-app.add_typer(cli_secrets.secrets_app(_with_service, _print_json), name="secrets")
+app.add_command(cli_keys.keys_app(_with_owner, _with_keys, _print_json, _print_table))
+app.add_command(cli_users.users_app(_with_owner, _print_json, _print_table))
+app.add_command(cli_deliveries.deliveries_app(_with_owner, _print_json, _print_table))
+app.add_command(cli_secrets.secrets_app(_with_service, _print_json))
 
 
 if __name__ == "__main__":

@@ -6,16 +6,16 @@ The command line that mounts this says how to reach the database and how to prin
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import Any, TypeAlias
 from uuid import UUID
 
+import click
 import msgspec
-import typer
 from msgspec import Struct
 from rich.markup import escape
 
 from customary.api.wire import time_of, time_text
-from customary.cli_options import AccountName, AsJson, DatabaseUrl, DataDir
+from customary.cli_options import OneOf, account_option, database_options, json_option
 from customary.domain.delivery import WEBHOOK_ID_PREFIX, State, held_because, webhook_id
 from customary.domain.page import Window
 from customary.domain.values import parse_id
@@ -33,9 +33,9 @@ PrintTable: TypeAlias = Callable[[tuple[str, ...], list[tuple[str, ...]]], None]
 
 _MOST_ATTEMPTS = 100
 
-PolicyId = Annotated[str, typer.Option("--policy", metavar="ID", help="The id of a notification policy.")]
-AnyPolicy = Annotated[str | None, typer.Option("--policy", metavar="ID", help="Only those of this policy.")]
-DeliveryId = Annotated[str, typer.Argument(metavar="ID", help="The id of the delivery, or its webhook-id.")]
+_policy_option = click.option("--policy", required=True, metavar="ID", help="The id of a notification policy.")
+_any_policy_option = click.option("--policy", metavar="ID", help="Only those of this policy.")
+_delivery_argument = click.argument("delivery", metavar="ID")
 
 
 class _Program(Struct, frozen=True):
@@ -46,26 +46,32 @@ class _Program(Struct, frozen=True):
     print_table: PrintTable
 
 
-def deliveries_app(with_owner: WithOwner, print_json: PrintJson, print_table: PrintTable) -> typer.Typer:
+def deliveries_app(with_owner: WithOwner, print_json: PrintJson, print_table: PrintTable) -> click.Group:
     """The commands. `with_owner` runs a function on a connection of the tables' owner and answers what it answers."""
-    app = typer.Typer(help="Deliveries: what recipients of notification policies are told.", no_args_is_help=True)
+    app = click.Group("deliveries", help="Deliveries: what recipients of notification policies are told.")
     program = _Program(with_owner, print_json, print_table)
     for add in (_add_list, _add_show, _add_retry, _add_replay, _add_recipients, _add_resume):
         add(app, program)
     return app
 
 
-def _add_list(app: typer.Typer, program: _Program) -> None:
+def _add_list(app: click.Group, program: _Program) -> None:
+    @app.command("list")
+    @account_option("default")
+    @_any_policy_option
+    @click.option("--state", type=OneOf(State, case_sensitive=False), help="Only those in this state.")
+    @click.option("--limit", type=click.IntRange(1, 1000), default=20, help="How many at most.")
+    @database_options
+    @json_option
     def list_all(
-        account: AccountName = "default",
-        policy: AnyPolicy = None,
-        state: Annotated[
-            State | None, typer.Option("--state", case_sensitive=False, help="Only those in this state.")
-        ] = None,
-        limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="How many at most.")] = 20,
-        data_dir: DataDir = None,
-        database_url: DatabaseUrl = None,
-        as_json: AsJson = False,  # noqa: FBT002 - in Typer a flag is a parameter that is true or false
+        *,
+        account: str,
+        policy: str | None,
+        state: State | None,
+        limit: int,
+        data_dir: Path | None,
+        database_url: str | None,
+        as_json: bool,
     ) -> None:
         """List deliveries, the newest first."""
 
@@ -78,22 +84,25 @@ def _add_list(app: typer.Typer, program: _Program) -> None:
         if as_json:
             program.print_json([_document(each) for each in found])
         elif not found:
-            typer.echo("There are no such deliveries.")
+            click.echo("There are no such deliveries.")
         else:
             heads = ("Id", "What", "Recipient", "State", "Attempts", "Made", "Next attempt", "Last answer")
             program.print_table(heads, [_row(each) for each in found])
 
-    app.command("list")(list_all)
 
-
-def _add_show(app: typer.Typer, program: _Program) -> None:
+def _add_show(app: click.Group, program: _Program) -> None:
+    @app.command("show")
+    @_delivery_argument
+    @database_options
+    @json_option
     def show(
-        delivery: DeliveryId,
-        data_dir: DataDir = None,
-        database_url: DatabaseUrl = None,
-        as_json: AsJson = False,  # noqa: FBT002 - in Typer a flag is a parameter that is true or false
+        *,
+        delivery: str,
+        data_dir: Path | None,
+        database_url: str | None,
+        as_json: bool,
     ) -> None:
-        """Show a delivery and what its attempts came to, the last one first."""
+        """Show the delivery with this id, or webhook-id, and what its attempts came to, the last one first."""
 
         async def read(owner: Connection) -> tuple[Delivery, list[Attempt]]:
             account_id, policy_id, delivery_id = await _find(owner, delivery)
@@ -108,22 +117,25 @@ def _add_show(app: typer.Typer, program: _Program) -> None:
             return
         program.print_table(("What", "Value"), [(name, escape(str(value))) for name, value in document.items()])
         if not attempts:
-            typer.echo("There was no attempt that is over.")
+            click.echo("There was no attempt that is over.")
             return
         heads = ("Attempt", "Began", "Took", "Outcome", "Status", "Error", "Answer")
         program.print_table(heads, [_attempt_row(each) for each in attempts])
 
-    app.command("show")(show)
 
-
-def _add_retry(app: typer.Typer, program: _Program) -> None:
+def _add_retry(app: click.Group, program: _Program) -> None:
+    @app.command("retry")
+    @_delivery_argument
+    @database_options
+    @json_option
     def retry(
-        delivery: DeliveryId,
-        data_dir: DataDir = None,
-        database_url: DatabaseUrl = None,
-        as_json: AsJson = False,  # noqa: FBT002 - in Typer a flag is a parameter that is true or false
+        *,
+        delivery: str,
+        data_dir: Path | None,
+        database_url: str | None,
+        as_json: bool,
     ) -> None:
-        """Attempt a delivery now, whether it waits or is over; it keeps its webhook-id."""
+        """Attempt the delivery with this id, or webhook-id, now: it may wait or be over, and keeps its webhook-id."""
 
         async def queue(owner: Connection) -> Delivery:
             account_id, policy_id, delivery_id = await _find(owner, delivery)
@@ -134,27 +146,30 @@ def _add_retry(app: typer.Typer, program: _Program) -> None:
         if as_json:
             program.print_json(_document(found))
             return
-        typer.echo(f"Queued the delivery {found.id} to {found.recipient}.")
+        click.echo(f"Queued the delivery {found.id} to {found.recipient}.")
         if held := held_because(found.recipient_state):
-            typer.echo(f"It is not sent yet. {held}")
-
-    app.command("retry")(retry)
+            click.echo(f"It is not sent yet. {held}")
 
 
-def _add_replay(app: typer.Typer, program: _Program) -> None:
+def _add_replay(app: click.Group, program: _Program) -> None:
+    @app.command("replay")
+    @_policy_option
+    @click.option("--from", "start", metavar="TIME", help="What happened at this time of RFC 3339 or later.")
+    @click.option("--to", "end", metavar="TIME", help="What happened before this time.")
+    @click.option("--failed", is_flag=True, help="Only what was given up.")
+    @click.option("--recipient", metavar="URL", help="Only what is for this recipient.")
+    @database_options
+    @json_option
     def replay_all(
-        policy: PolicyId,
-        start: Annotated[
-            str | None, typer.Option("--from", metavar="TIME", help="What happened at this time of RFC 3339 or later.")
-        ] = None,
-        end: Annotated[str | None, typer.Option("--to", metavar="TIME", help="What happened before this time.")] = None,
-        failed: Annotated[bool, typer.Option("--failed", help="Only what was given up.")] = False,  # noqa: FBT002 - a flag
-        recipient: Annotated[
-            str | None, typer.Option("--recipient", metavar="URL", help="Only what is for this recipient.")
-        ] = None,
-        data_dir: DataDir = None,
-        database_url: DatabaseUrl = None,
-        as_json: AsJson = False,  # noqa: FBT002 - in Typer a flag is a parameter that is true or false
+        *,
+        policy: str,
+        start: str | None,
+        end: str | None,
+        failed: bool,
+        recipient: str | None,
+        data_dir: Path | None,
+        database_url: str | None,
+        as_json: bool,
     ) -> None:
         """Send once more what happened in a time, or what was given up; what was sent before keeps its webhook-id."""
         if start is None and not failed:
@@ -171,18 +186,22 @@ def _add_replay(app: typer.Typer, program: _Program) -> None:
         if as_json:
             program.print_json({"queued": queued})
         else:
-            typer.echo(f"Queued {queued} deliveries." if queued else "There was nothing to replay.")
-
-    app.command("replay")(replay_all)
+            click.echo(f"Queued {queued} deliveries." if queued else "There was nothing to replay.")
 
 
-def _add_recipients(app: typer.Typer, program: _Program) -> None:
+def _add_recipients(app: click.Group, program: _Program) -> None:
+    @app.command("recipients")
+    @account_option("default")
+    @_any_policy_option
+    @database_options
+    @json_option
     def recipients(
-        account: AccountName = "default",
-        policy: AnyPolicy = None,
-        data_dir: DataDir = None,
-        database_url: DatabaseUrl = None,
-        as_json: AsJson = False,  # noqa: FBT002 - in Typer a flag is a parameter that is true or false
+        *,
+        account: str,
+        policy: str | None,
+        data_dir: Path | None,
+        database_url: str | None,
+        as_json: bool,
     ) -> None:
         """List the recipients of policies: how each does, and what waits for it."""
 
@@ -194,21 +213,25 @@ def _add_recipients(app: typer.Typer, program: _Program) -> None:
         if as_json:
             program.print_json([_recipient_document(each) for each in found])
         elif not found:
-            typer.echo("There are no notification policies in this account, so nobody is told anything.")
+            click.echo("There are no notification policies in this account, so nobody is told anything.")
         else:
             heads = ("Policy", "Recipient", "State", "Failures", "Failing since", "Next attempt", "Waiting", "Problem")
             program.print_table(heads, [_recipient_row(each) for each in found])
 
-    app.command("recipients")(recipients)
 
-
-def _add_resume(app: typer.Typer, program: _Program) -> None:
+def _add_resume(app: click.Group, program: _Program) -> None:
+    @app.command("resume")
+    @_policy_option
+    @click.option("--recipient", required=True, metavar="URL", help="Which recipient to resume.")
+    @database_options
+    @json_option
     def resume(
-        policy: PolicyId,
-        recipient: Annotated[str, typer.Option("--recipient", metavar="URL", help="Which recipient to resume.")],
-        data_dir: DataDir = None,
-        database_url: DatabaseUrl = None,
-        as_json: AsJson = False,  # noqa: FBT002 - in Typer a flag is a parameter that is true or false
+        *,
+        policy: str,
+        recipient: str,
+        data_dir: Path | None,
+        database_url: str | None,
+        as_json: bool,
     ) -> None:
         """Speak to a paused or disabled recipient again at once, and send it all that waits."""
 
@@ -222,9 +245,7 @@ def _add_resume(app: typer.Typer, program: _Program) -> None:
         if as_json:
             program.print_json(_recipient_document(found))
         else:
-            typer.echo(f"Resumed {found.recipient}; {_count(found.pending)} deliveries wait for it.")
-
-    app.command("resume")(resume)
+            click.echo(f"Resumed {found.recipient}; {_count(found.pending)} deliveries wait for it.")
 
 
 async def _place(owner: Connection, account: str, policy: str | None) -> tuple[UUID, UUID | None]:

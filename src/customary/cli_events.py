@@ -10,16 +10,16 @@ import signal
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import aclosing
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
+import click
 import msgspec
-import typer
 
 from customary import server
 from customary.api import versions
 from customary.api.payload import payload
 from customary.api.wire import time_text
-from customary.cli_options import AccountName, DatabaseUrl, DataDir
+from customary.cli_options import OneOf, account_option, database_options, json_option
 from customary.connectors.addresses import parse_networks
 from customary.connectors.webhook import WebhookSender
 from customary.domain.account import Account
@@ -46,18 +46,6 @@ PrintJson: TypeAlias = Callable[[object], None]
 # Whoever runs the command names the URL, and means a program of their own: on this machine, or near it.
 LOCAL_NETWORKS = parse_networks("127.0.0.0/8,::1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7")
 
-ForwardTo = Annotated[
-    str | None,
-    typer.Option("--forward-to", metavar="URL", help="Send each event there as a webhook; http:// is fine nearby."),
-]
-ApiVersion = Annotated[str, typer.Option("--version", help="The API version that webhooks are written in.")]
-Types = Annotated[
-    list[EventType] | None, typer.Option("--type", help="Only these; give it several times. Without it: all.")
-]
-Secret = Annotated[
-    str | None, typer.Option("--secret", help="What signs the webhooks. Without it one is made and shown.")
-]
-
 
 class _Listening(msgspec.Struct, frozen=True, kw_only=True):
     """What somebody listens to, and how it is shown and forwarded."""
@@ -68,22 +56,38 @@ class _Listening(msgspec.Struct, frozen=True, kw_only=True):
     as_json: bool
 
 
-def add_events(app: typer.Typer, read_settings: ReadSettings, print_json: PrintJson) -> None:
+def add_events(app: click.Group, read_settings: ReadSettings, print_json: PrintJson) -> None:
     """Add the two commands to the program."""
-    app.command("listen")(_listen_command(read_settings))
-    app.command("trigger")(_trigger_command(read_settings, print_json))
+    app.command("listen", short_help="Show events as they happen, and forward them.")(_listen_command(read_settings))
+    app.command("trigger", short_help="Make a change that sets off an event.")(
+        _trigger_command(read_settings, print_json)
+    )
 
 
 def _listen_command(read_settings: ReadSettings) -> Callable[..., None]:
+    @click.option("--forward-to", metavar="URL", help="Send each event there as a webhook; http:// is fine nearby.")
+    @account_option(server.DEFAULT_ACCOUNT)
+    @click.option("--version", default=versions.NEWEST.date, help="The API version that webhooks are written in.")
+    @click.option(
+        "--type",
+        "types",
+        type=OneOf(EventType),
+        multiple=True,
+        help="Only these; give it several times. Without it: all.",
+    )
+    @click.option("--secret", help="What signs the webhooks. Without it one is made and shown.")
+    @database_options
+    @click.option("--json", "as_json", is_flag=True, help="Print a JSON object for each event.")
     def listen(
-        forward_to: ForwardTo = None,
-        account: AccountName = server.DEFAULT_ACCOUNT,
-        version: ApiVersion = versions.NEWEST.date,
-        types: Types = None,
-        secret: Secret = None,
-        data_dir: DataDir = None,
-        database_url: DatabaseUrl = None,
-        as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object for each event.")] = False,  # noqa: FBT002 - in Typer a flag is a parameter that is true or false
+        *,
+        forward_to: str | None,
+        account: str,
+        version: str,
+        types: tuple[EventType, ...],
+        secret: str | None,
+        data_dir: Path | None,
+        database_url: str | None,
+        as_json: bool,
     ) -> None:
         """Print what happens in an account from now on, and send it as webhooks to a program of yours.
 
@@ -93,7 +97,7 @@ def _listen_command(read_settings: ReadSettings) -> Callable[..., None]:
         _require_sound(forward_to, version)
         settings = read_settings(data_dir, database_url)
         _require_server(settings)
-        wanted = Wanted(types=None if types is None else frozenset(types))
+        wanted = Wanted(types=frozenset(types) or None)
 
         async def run(database: Database, found: Account) -> None:
             sender = WebhookSender((*LOCAL_NETWORKS, *parse_networks(settings.webhook_allow or "")))
@@ -110,17 +114,23 @@ def _listen_command(read_settings: ReadSettings) -> Callable[..., None]:
 
 
 def _trigger_command(read_settings: ReadSettings, print_json: PrintJson) -> Callable[..., None]:
+    @click.argument("event_type", metavar="EVENT", type=OneOf(EventType))
+    @account_option(server.DEFAULT_ACCOUNT)
+    @click.option("--customer", metavar="ID", help="Whom to change. Without it: a new example.")
+    @database_options
+    @json_option
     def trigger(
-        event_type: Annotated[EventType, typer.Argument(help="The event that is to follow.")],
-        account: AccountName = server.DEFAULT_ACCOUNT,
-        customer: Annotated[
-            str | None, typer.Option("--customer", metavar="ID", help="Whom to change. Without it: a new example.")
-        ] = None,
-        data_dir: DataDir = None,
-        database_url: DatabaseUrl = None,
-        as_json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False,  # noqa: FBT002 - in Typer a flag is a parameter that is true or false
+        *,
+        event_type: EventType,
+        account: str,
+        customer: str | None,
+        data_dir: Path | None,
+        database_url: str | None,
+        as_json: bool,
     ) -> None:
         """Make a change that sets off an event: on a new customer that is an example, or on one that you name.
+
+        EVENT is CUSTOMER_CREATED, CUSTOMER_UPDATED or CUSTOMER_ARCHIVED.
 
         The change is real and stays. CUSTOMER_UPDATED sets the custom property `customary-trigger` of the customer that
         you name, and the next time takes it away.
@@ -215,9 +225,9 @@ def _greet(listening: _Listening) -> None:
         forwarding = {"forwardTo": forwarder.url, "secret": forwarder.secret} if forwarder else {}
         _print_line({"listeningTo": listening.account.name, "version": listening.version, **forwarding})
         return
-    typer.echo(f"Listening to the account '{listening.account.name}'. Ctrl-C ends it.")
+    click.echo(f"Listening to the account '{listening.account.name}'. Ctrl-C ends it.")
     if forwarder is not None:
-        typer.echo(f"Forwarding to {forwarder.url} in the version {listening.version}, signed with: {forwarder.secret}")
+        click.echo(f"Forwarding to {forwarder.url} in the version {listening.version}, signed with: {forwarder.secret}")
 
 
 def _print(listening: _Listening, event: Event, answer: Answer | None) -> None:
@@ -228,7 +238,7 @@ def _print(listening: _Listening, event: Event, answer: Answer | None) -> None:
         return
     came = "" if answer is None else f"  {_sentence(answer)}"
     what = f"{event.type:17}  {event.customer.id}  version {event.version}  {name}"
-    typer.echo(f"{event.created_at:%Y-%m-%d %H:%M:%S}  {what}{came}")
+    click.echo(f"{event.created_at:%Y-%m-%d %H:%M:%S}  {what}{came}")
 
 
 def _sentence(answer: Answer) -> str:
@@ -246,11 +256,11 @@ def _outcome(answer: Answer) -> dict[str, Any]:
 
 
 def _tell_of_silence() -> None:
-    typer.echo("customary: The database does not answer; waiting for it. Nothing is missed.", err=True)
+    click.echo("customary: The database does not answer; waiting for it. Nothing is missed.", err=True)
 
 
 def _print_line(document: dict[str, Any]) -> None:
-    typer.echo(msgspec.json.encode(document).decode())
+    click.echo(msgspec.json.encode(document).decode())
 
 
 # --- Triggering ---
@@ -266,11 +276,11 @@ async def _change(tx: Tx, event_type: EventType, customer: str | None) -> Custom
 
 def _tell(customer: Customer, events: list[Event]) -> None:
     if not events:
-        typer.echo(f"Customer {customer.id} is as it was: nothing changed, so no event follows.")
+        click.echo(f"Customer {customer.id} is as it was: nothing changed, so no event follows.")
         return
-    typer.echo(f"Changed customer {customer.id}. What follows:")
+    click.echo(f"Changed customer {customer.id}. What follows:")
     for event in events:
-        typer.echo(f"  {event.type:17}  version {event.version}  event {event.id}")
+        click.echo(f"  {event.type:17}  version {event.version}  event {event.id}")
 
 
 def _named(event: Event) -> dict[str, Any]:

@@ -1,25 +1,47 @@
 """The options that many commands have: where the database is, whose account, and JSON instead of tables."""
 
+from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Any, TypeVar
 
-import typer
+import click
 
-DataDir = Annotated[
-    Path | None,
-    typer.Option(
+Member = TypeVar("Member", bound=StrEnum)
+Decorated = TypeVar("Decorated", bound=Callable[..., Any] | click.Command)
+
+
+class OneOf(click.Choice[Member]):
+    """A member of an enumeration, given by its value; click itself goes by the members' names."""
+
+    def normalize_choice(self, choice: object, ctx: click.Context | None) -> str:
+        """Write a member, or what somebody typed, in the way in which the two are compared."""
+        return super().normalize_choice(str(choice), ctx)
+
+
+def database_options(command: Decorated) -> Decorated:
+    """Give a command the two options that name the database."""
+    data_dir = click.option(
         "--data-dir",
+        type=click.Path(path_type=Path),
         envvar="CUSTOMARY_DATA_DIR",
+        show_envvar=True,
         help="Where the embedded database lives. Without it: your user data directory.",
-    ),
-]
-DatabaseUrl = Annotated[
-    str | None,
-    typer.Option(
+    )
+    database_url = click.option(
         "--database-url",
         envvar="CUSTOMARY_DATABASE_URL",
+        show_envvar=True,
         help="A PostgreSQL (15 to 18) of your own, as postgresql://user:password@host/database.",
-    ),
-]
-AccountName = Annotated[str, typer.Option("--account", help="The name or the id of the account.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
+    )
+    return data_dir(database_url(command))
+
+
+def account_option(default: str | None = None) -> Callable[[Decorated], Decorated]:
+    """Give a command the account it is about; without a default it has to be named."""
+    return click.option(
+        "--account", default=default, required=default is None, help="The name or the id of the account."
+    )
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")

@@ -5,11 +5,11 @@ The command line that mounts this says how to reach the database and how to prin
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import Any, TypeAlias
 
-import typer
+import click
 
-from customary.cli_options import AccountName, AsJson, DatabaseUrl, DataDir
+from customary.cli_options import OneOf, account_option, database_options, json_option
 from customary.domain.account import Account
 from customary.domain.user import Role, User
 from customary.operations.accounts import find_account
@@ -22,17 +22,24 @@ PrintJson: TypeAlias = Callable[[object], None]
 PrintTable: TypeAlias = Callable[[tuple[str, ...], list[tuple[str, ...]]], None]
 
 
-def users_app(with_owner: WithOwner, print_json: PrintJson, print_table: PrintTable) -> typer.Typer:
+def users_app(with_owner: WithOwner, print_json: PrintJson, print_table: PrintTable) -> click.Group:
     """The commands. `with_owner` runs a function on a connection of the tables' owner and answers what it answers."""
-    app = typer.Typer(help="Users: the people of an account.", no_args_is_help=True)
+    app = click.Group("users", help="Users: the people of an account.")
 
+    @app.command("create")
+    @click.argument("email")
+    @account_option()
+    @click.option("--role", type=OneOf(Role), required=True, help="What they may do.")
+    @database_options
+    @json_option
     def create(
-        email: Annotated[str, typer.Argument(help="Their e-mail address.")],
-        account: AccountName,
-        role: Annotated[Role, typer.Option("--role", help="What they may do.")],
-        data_dir: DataDir = None,
-        database_url: DatabaseUrl = None,
-        as_json: AsJson = False,  # noqa: FBT002 - in Typer a flag is a parameter that is true or false
+        *,
+        email: str,
+        account: str,
+        role: Role,
+        data_dir: Path | None,
+        database_url: str | None,
+        as_json: bool,
     ) -> None:
         """Let somebody into an account."""
 
@@ -44,13 +51,18 @@ def users_app(with_owner: WithOwner, print_json: PrintJson, print_table: PrintTa
         if as_json:
             print_json(_document(found, user))
         else:
-            typer.echo(f"Made the user {user.email} with the id {user.id} as {user.role} of '{found.name}'.")
+            click.echo(f"Made the user {user.email} with the id {user.id} as {user.role} of '{found.name}'.")
 
+    @app.command("list")
+    @click.option("--account", help="Only those of this account.")
+    @database_options
+    @json_option
     def list_all(
-        account: Annotated[str | None, typer.Option("--account", help="Only those of this account.")] = None,
-        data_dir: DataDir = None,
-        database_url: DatabaseUrl = None,
-        as_json: AsJson = False,  # noqa: FBT002 - in Typer a flag is a parameter that is true or false
+        *,
+        account: str | None,
+        data_dir: Path | None,
+        database_url: str | None,
+        as_json: bool,
     ) -> None:
         """List users, without the deleted ones."""
 
@@ -65,8 +77,6 @@ def users_app(with_owner: WithOwner, print_json: PrintJson, print_table: PrintTa
             rows = [(str(user.id), user.email, user.role.value, each.name) for each, user in found]
             print_table(("Id", "E-mail", "Role", "Account"), rows)
 
-    app.command("create")(create)
-    app.command("list")(list_all)
     return app
 
 

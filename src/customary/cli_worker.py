@@ -2,14 +2,14 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import TypeAlias
 
 import asyncpg
+import click
 import structlog
-import typer
 
 from customary import keyring, logs, server, worker
-from customary.cli_options import DatabaseUrl, DataDir
+from customary.cli_options import database_options
 from customary.errors import SetupError
 from customary.operations.work import CAPACITY
 from customary.settings import Settings
@@ -19,15 +19,17 @@ _log = structlog.get_logger("customary.worker")
 ReadSettings: TypeAlias = Callable[[Path | None, str | None], Settings]
 
 
-def add_worker(app: typer.Typer, read_settings: ReadSettings) -> None:
+def add_worker(app: click.Group, read_settings: ReadSettings) -> None:
     """Add the command to the program."""
 
+    @app.command("worker", short_help="Deliver webhooks and e-mail.")
+    @click.option("--concurrency", type=click.IntRange(1, 1000), default=CAPACITY, help="How much it does at once.")
+    @database_options
     def work(
-        concurrency: Annotated[
-            int, typer.Option("--concurrency", min=1, max=1000, help="How much it does at once.")
-        ] = CAPACITY,
-        data_dir: DataDir = None,
-        database_url: DatabaseUrl = None,
+        *,
+        concurrency: int,
+        data_dir: Path | None,
+        database_url: str | None,
     ) -> None:
         """Deliver webhooks and e-mail; `serve` has one such worker inside. Run as many as you like."""
         settings = read_settings(data_dir, database_url)
@@ -41,6 +43,4 @@ def add_worker(app: typer.Typer, read_settings: ReadSettings) -> None:
                 raise
             logs.configure()
             _log.error("worker_ended_early", kind=type(error).__name__, reason=str(error))
-            raise typer.Exit(1) from None
-
-    app.command("worker")(work)
+            raise click.exceptions.Exit(1) from None

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import asyncpg
 import pytest
+from click.testing import CliRunner
 from tests.support import records
 from tests.support.clients import (
     FIRST,
@@ -26,7 +27,6 @@ from tests.support.clients import (
 )
 from tests.support.cluster import Database
 from tests.support.published import Published
-from typer.testing import CliRunner
 
 from customary.app import Application
 from customary.cli_users import users_app
