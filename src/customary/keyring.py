@@ -6,7 +6,7 @@ from pathlib import Path
 from customary.errors import SetupError
 from customary.operations.encryption import encrypt_plain, rows_by_key
 from customary.settings import PREFIX, Settings
-from customary.storage import embedded_keys, encrypted_rows
+from customary.storage import api_keys, embedded_keys, encrypted_rows
 from customary.storage.database import Database
 from customary.storage.secret_keys import NO_KEYS, KeyRing, parse
 
@@ -48,17 +48,25 @@ def find(settings: Settings) -> str | None:
 
 
 def prepare(settings: Settings, service_url: str) -> str:
-    """The text of the keys for the processes of a server, after everything in the database is encrypted.
+    """The text of the keys for the processes of a server, after everything in the database is encrypted with them.
 
-    The first start with the embedded database makes the first key. Raises `SetupError` where there are no keys, and
-    `Unavailable` while the database cannot answer.
+    Raises `SetupError` where there are no keys, and `Unavailable` while the database cannot answer.
     """
-    if settings.database_url is None and find(settings) is None:
-        asyncio.run(_require_nothing_encrypted(settings.data_dir, service_url))
-        embedded_keys.make(settings.data_dir)
-    keys = required(settings)
+    keys = first_use(settings, service_url)
     asyncio.run(_encrypt_plain(service_url, keys))
     return str(find(settings))
+
+
+def first_use(settings: Settings, url: str) -> KeyRing:
+    """The keys for whoever may be the first to need some: with the embedded database, the first key is made here.
+
+    Raises `SetupError` where there are none, or where they were lost, and `Unavailable` while the database cannot
+    answer.
+    """
+    if settings.database_url is None and find(settings) is None:
+        asyncio.run(_require_nothing_encrypted(settings.data_dir, url))
+        embedded_keys.make(settings.data_dir)
+    return required(settings)
 
 
 async def _require_nothing_encrypted(data_dir: Path, service_url: str) -> None:
@@ -67,15 +75,17 @@ async def _require_nothing_encrypted(data_dir: Path, service_url: str) -> None:
     try:
         async with database.without_tenant() as connection:
             rows = rows_by_key(await encrypted_rows.by_key(connection))
+            needed = {*rows, *(need.key_id for need in await api_keys.needs(connection))}
     finally:
         await database.close()
-    lost = sorted(key_id for key_id in rows if key_id is not None)
+    lost = sorted(key_id for key_id in needed if key_id is not None)
     if lost:
         file = embedded_keys.path(data_dir)
         message = (
-            f"{file} is gone, and secrets in the database are encrypted with its keys: {', '.join(lost)}."
+            f"{file} is gone, and secrets in the database need its keys: {', '.join(lost)}."
             " Restore the file from a backup. If it is lost for good, put what `customary secrets new-key` prints into"
-            " a new file there, with the mode 600, and give each notification policy a new secret."
+            " a new file there, with the mode 600; then give each API key a new secret with `customary keys rotate`,"
+            " and each notification policy too."
         )
         raise SetupError(message)
 

@@ -29,6 +29,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     smtp_url: str | None = None
     mail_from: str | None = None
     webhook_allow: str | None = None
+    trusted_proxies: str | None = None
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
@@ -49,6 +50,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
         smtp_url=environment.get(f"{PREFIX}SMTP_URL") or None,
         mail_from=environment.get(f"{PREFIX}MAIL_FROM") or None,
         webhook_allow=environment.get(f"{PREFIX}WEBHOOK_ALLOW"),  # set and empty means: none
+        trusted_proxies=environment.get(f"{PREFIX}TRUSTED_PROXIES") or None,
     )
 
 

@@ -1,19 +1,14 @@
 """From a database of before, where secrets stand as they are, to one in which nobody finds any."""
 
 from collections.abc import AsyncIterator
-from importlib import resources
 from uuid import UUID, uuid4
 
 import asyncpg
 import pytest_asyncio
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import Connection
-from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.pool import NullPool
 from tests.support.clients import owner_connection
 from tests.support.cluster import Database
 from tests.support.keys import KEYS, live_secrets
+from tests.support.migrations import go_back_to
 
 from customary.operations.encryption import encrypt_plain
 from customary.operations.work import SERVICE
@@ -28,27 +23,8 @@ BODY = b'{"webhookSecret":"a secret of before"}'
 @pytest_asyncio.fixture
 async def before(database: Database) -> AsyncIterator[Database]:
     """A database at version 0009."""
-    async with owner_connection(database.owner_url) as owner:
-        await owner.execute("DROP SCHEMA customary CASCADE")
-    await migrate._prepare(database.owner_url)
-    engine = create_async_engine(
-        "postgresql+asyncpg://",
-        async_creator=lambda: asyncpg.connect(database.owner_url, server_settings={"search_path": schema.SEARCH_PATH}),
-        poolclass=NullPool,
-    )
-    async with engine.connect() as connection:
-        await connection.run_sync(_to_0009)
-    await engine.dispose()
-    assert await schema.current(database.owner_url) == "0009"
+    await go_back_to(database, "0009")
     yield database
-
-
-def _to_0009(connection: Connection) -> None:
-    config = Config()
-    config.set_main_option("script_location", str(resources.files("customary.storage.migrations")))
-    config.set_main_option("path_separator", "os")
-    config.attributes["connection"] = connection
-    command.upgrade(config, "0009")
 
 
 async def old_account(owner: "asyncpg.Connection[asyncpg.Record]", policies: int) -> tuple[UUID, list[UUID]]:

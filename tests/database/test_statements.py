@@ -39,7 +39,7 @@ def test_the_statements_are_found() -> None:
         "customers.SAVE_CONTACTS",
         "aliases.HOLDERS",
         "organizations.ANCESTORS",
-        "accounts.FIND_KEY",
+        "api_keys.FIND_KEY",
     } <= names
     assert len(names) > 20
 

@@ -5,12 +5,13 @@ import json
 import os
 import re
 import signal
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from tests.faults.support import customary, data_dir, free_port, refused, serving, succeeded
+from tests.faults.support import Key, customary, data_dir, free_port, refused, serving, succeeded, until
 from tests.support.keys import OTHER_TEXT, TEXT
 
 from customary.storage import embedded, schema
@@ -32,11 +33,11 @@ def made(client: httpx.Client, **options: Any) -> dict[str, Any]:  # noqa: ANN40
     return answer.json()
 
 
-def finding(*here: str | Path) -> dict[str, Any]:
+def finding(*here: str | Path, topic: str = "secrets") -> dict[str, Any]:
     """What the doctor says about secrets; a problem of it is one of the whole examination."""
     ran = customary("doctor", "--json", *here)
-    [found] = [each for each in json.loads(ran.output) if each["topic"] == "secrets"]
-    assert (ran.status == 1) == (found["verdict"] == "problem"), ran
+    [found] = [each for each in json.loads(ran.output) if each["topic"] == topic]
+    assert (ran.status == 1) or found["verdict"] != "problem", ran
     return found
 
 
@@ -66,11 +67,14 @@ def test_the_first_start_makes_the_key_and_the_next_one_keeps_it(data_dir: Path)
 
 def test_a_lost_file_is_never_replaced_by_a_new_key(data_dir: Path) -> None:
     """As long as nothing needs it, it is made again; else the start is refused, and a restored file mends it."""
+    here = ("--data-dir", data_dir)
     with serving(data_dir) as service:
-        client_key = service.key
+        succeeded("keys", "revoke", service.key.client_id, *here)
     file_of(data_dir).unlink()
-    with serving(data_dir) as service, service.client(client_key) as client:
-        made(client)
+    with serving(data_dir) as service:
+        another = json.loads(succeeded("keys", "create", "--account", "default", "--json", *here))
+        with service.client(Key(another["clientId"], another["clientSecret"])) as client:
+            made(client)
     content = file_of(data_dir).read_bytes()
     key_id = parse(content.decode()).first
     file_of(data_dir).unlink()
@@ -78,8 +82,10 @@ def test_a_lost_file_is_never_replaced_by_a_new_key(data_dir: Path) -> None:
     assert "secret-keys is gone" in sentence
     assert key_id in sentence
     assert not file_of(data_dir).exists()
-    lost = finding("--data-dir", data_dir)
-    assert (lost["verdict"], key_id in lost["advice"]) == ("problem", True)
+    for topic in ("secrets", "API secrets"):
+        lost = finding("--data-dir", data_dir, topic=topic)
+        assert (lost["verdict"], key_id in lost["advice"]) == ("problem", True)
+    assert "secret-keys is gone" in refused("keys", "rotate", another["clientId"], *here)
     assert "the first `customary serve` makes them" in refused("secrets", "reencrypt", "--data-dir", data_dir)
     file_of(data_dir).write_bytes(content)
     file_of(data_dir).chmod(0o644)
@@ -100,14 +106,22 @@ def test_a_key_is_replaced_as_the_manual_says(data_dir: Path) -> None:
     file_of(data_dir).write_text(f"{TEXT}\n{old}", encoding="utf-8")
     with serving(data_dir) as service, service.client(client_key) as client:
         done = json.loads(succeeded("secrets", "reencrypt", "--json", *here))
+        last_used = done["apiSecretsByKey"][old_id].pop("lastUsedAt")
+        assert datetime.now(UTC) - datetime.fromisoformat(last_used) < timedelta(minutes=10)
         assert done == {
+            "keyInUse": "k-test",
             "encrypted": 6,
             "rowsByKey": {"k-test": 6},
             "unencryptedRows": 0,
-            "unneededKeys": [old_id],
+            "apiSecretsByKey": {old_id: {"secrets": 1}},
+            "unneededKeys": [],
             "missingKeys": [],
         }
+        assert f"1 API secrets are under {old_id} still, last used: {last_used}." in succeeded(
+            "secrets", "reencrypt", *here
+        )
         assert made(client, headers={"Idempotency-Key": "key-0"}) == policies[0]
+        until(lambda: owned(data_dir, "SELECT key_id FROM api_key_secrets") == ["k-test"])
         told = succeeded("secrets", "reencrypt", *here)
         assert told.startswith("Encrypted 0 rows anew; the key in use is k-test.\n")
         assert told.rstrip().endswith(f": {old_id}")
@@ -121,13 +135,24 @@ def test_a_key_is_replaced_as_the_manual_says(data_dir: Path) -> None:
     assert (ran.status, json.loads(ran.output)["missingKeys"]) == (1, ["k-test"])
     ran = customary("secrets", "reencrypt", *here)
     assert ran.status == 1
-    assert ran.error == "customary: 6 rows are encrypted with the key 'k-test', which was not given.\n"
+    assert ran.error == (
+        "customary: 6 rows are encrypted with the key 'k-test', which was not given.\n"
+        "customary: 1 API secrets need the key 'k-test', which was not given, and open nothing.\n"
+    )
+    with serving(data_dir) as service:
+        [line] = [line for line in service.log() if line["event"] == "api_secrets_without_their_key"]
+        assert line["secrets_by_key"] == {"k-test": 1}
+        with service.client(client_key) as client:
+            assert client.get("/customers").status_code == 503
+        rotated = json.loads(succeeded("keys", "rotate", client_key.client_id, "--json", *here))
+        with service.client(Key(rotated["clientId"], rotated["clientSecret"])) as client:
+            assert client.get("/customers").status_code == 200
 
 
-def owned(data_dir: Path, statement: str) -> list[bytes]:
+def owned(data_dir: Path, statement: str) -> list[Any]:
     """What this statement answers to the tables' owner: the first column."""
 
-    async def run(url: str) -> list[bytes]:
+    async def run(url: str) -> list[Any]:
         async with schema.connection(url) as connection:
             return [row[0] for row in await connection.fetch(statement)]
 
@@ -141,10 +166,15 @@ def test_what_is_not_encrypted_is_found_and_encrypted_by_the_next_start(data_dir
         made(client)
     plain = "UPDATE policy_secrets SET key_id = NULL, ciphertext = 'as it was' RETURNING ciphertext"
     assert owned(data_dir, plain) == [b"as it was"]
+    owned(data_dir, "UPDATE api_key_secrets SET key_id = NULL, hash = sha256('as it was') RETURNING hash")
     found = finding("--data-dir", data_dir)
     assert (found["verdict"], found["found"]) == ("problem", "1 rows are not encrypted")
+    found = finding("--data-dir", data_dir, topic="API secrets")
+    assert (found["verdict"], found["found"]) == ("problem", "1 are hashed without a secret key")
     with serving(data_dir):
-        assert finding("--data-dir", data_dir)["verdict"] == "fine"
+        for topic in ("secrets", "API secrets"):
+            assert finding("--data-dir", data_dir, topic=topic)["verdict"] == "fine"
+        assert owned(data_dir, "SELECT hash = sha256('as it was') FROM api_key_secrets") == [False]
         [stored] = owned(data_dir, "SELECT ciphertext FROM policy_secrets")
         assert len(stored) == 12 + len(b"as it was") + 16
         assert b"as it was" not in stored

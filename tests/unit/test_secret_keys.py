@@ -1,6 +1,7 @@
 """The keys that secrets are encrypted with: what they open, what they refuse, and that nobody ever sees one."""
 
 import base64
+import hmac
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,7 @@ from tests.support.keys import BOTH_KEYS, KEYS, OTHER_KEYS, OTHER_TEXT, TEXT
 from customary.errors import SetupError, Unavailable, Undecryptable
 from customary.operations import doctor
 from customary.operations.doctor import Verdict
+from customary.storage.api_keys import Need
 from customary.storage.secret_keys import NO_KEYS, KeyRing, new_key, parse
 
 KEY = TEXT.partition(":")[2]
@@ -131,6 +133,38 @@ def test_what_is_wrong_is_said_without_a_key(text: str, said: str) -> None:
     assert KEY[:8] not in sentence
     # Nor does the failure carry one along to whoever prints where it came from.
     assert caught.value.__cause__ is None
+
+
+def test_a_pepper_is_of_its_key_alone() -> None:
+    """The first key's is used for what is stored, each one's for what is compared; none is the key itself."""
+    key_id, hashed = BOTH_KEYS.pepper(b"digest")
+    assert key_id == "k-other"
+    each = BOTH_KEYS.pepper_with_each(b"digest")
+    assert each == {"k-other": hashed, "k-test": KEYS.pepper(b"digest")[1]}
+    assert len({*each.values(), KEYS.pepper(b"other")[1]}) == 3
+    raw = base64.b64decode(TEXT.partition(":")[2])
+    assert each["k-test"] != hmac.digest(raw, b"digest", "sha256")
+    with pytest.raises(Unavailable):
+        NO_KEYS.pepper(b"digest")
+    assert NO_KEYS.pepper_with_each(b"digest") == {}
+
+
+@pytest.mark.parametrize(
+    ("needs", "keys", "verdict", "words"),
+    [
+        ([], KEYS, Verdict.FINE, "0 in use"),
+        ([Need("k-test", 3, None)], KEYS, Verdict.FINE, "3 in use, all hashed with keys that are here"),
+        ([Need("k-test", 3, None), Need("k-other", 2, None)], BOTH_KEYS, Verdict.FINE, "5 in use"),
+        ([Need("k-test", 3, None), Need("k-other", 2, None)], KEYS, Verdict.PROBLEM, "2 need keys that are not here"),
+        ([Need("k-test", 3, None)], NO_KEYS, Verdict.PROBLEM, "3 need keys that are not here"),
+        ([Need("k-test", 3, None), Need(None, 1, None)], KEYS, Verdict.PROBLEM, "1 are hashed without a secret key"),
+    ],
+)
+def test_the_doctors_finding_about_api_secrets(needs: list[Need], keys: KeyRing, verdict: Verdict, words: str) -> None:
+    finding = doctor.api_secrets(needs, keys)
+    assert (finding.topic, finding.verdict) == ("API secrets", verdict)
+    assert words in finding.found
+    assert bool(finding.advice) == (verdict is not Verdict.FINE)
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,24 @@
-"""Rate limits: so many requests a minute for each key, told on every answer."""
+"""Rate limits: so many requests a minute for each key, told on every answer; nobody is refused where none can count."""
 
 import multiprocessing
 import os
+import subprocess
+import sys
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import UUID
 
 import asyncpg
 import pytest
+from structlog.testing import capture_logs
 from tests.support.clients import Account, refused, success
 from tests.support.cluster import Database
 from uuid_utils.compat import uuid7
 
 from customary.api.limits import DEFAULT_REQUESTS_PER_MINUTE, SIZE_BYTES, Limiter, shared_file
+from customary.app import Application
 from customary.errors import RateLimited
 from customary.storage.schema import SEARCH_PATH
 
@@ -79,13 +86,16 @@ def _take(path: Path, key: UUID, times: int) -> int:
     return taken
 
 
+def empty_file(directory: Path) -> Path:
+    """A file for the counts of several processes."""
+    path = directory / "limits"
+    path.write_bytes(bytes(SIZE_BYTES))
+    return path
+
+
 def test_the_limit_holds_across_processes(tmp_path: Path) -> None:
     """Four processes at once make exactly as many requests as one key may."""
-    path = tmp_path / "limits"
-    path.write_bytes(b"")
-    with path.open("r+b") as file:
-        file.truncate(SIZE_BYTES)
-    key = uuid7()
+    path, key = empty_file(tmp_path), uuid7()
     with multiprocessing.get_context("spawn").Pool(4) as pool:
         taken = pool.starmap(_take, [(path, key, 500)] * 4)
 
@@ -114,3 +124,97 @@ def test_what_a_killed_server_left_behind_is_removed() -> None:
     another.unlink()
 
     assert still_there == (True, False)
+
+
+def test_wrong_secrets_are_counted_across_processes_and_apart_from_requests(tmp_path: Path) -> None:
+    """Each for a client id and an address, which share a place in the file with the requests of that id."""
+    path, key = empty_file(tmp_path), uuid7()
+    first, second = Limiter(path), Limiter(path)
+    for _ in range(50):
+        first.fail(key, b"here")
+        second.fail(key, b"here")
+    left = [
+        limiter.failures(*who).remaining for limiter in (first, second) for who in ((key, b"here"), (key, b"there"))
+    ]
+    looked_twice = first.failures(key, b"here").remaining
+    requests = first.take(key, 10).remaining
+    first.close()
+    second.close()
+
+    assert left == [-1, 99, -1, 99]
+    assert (looked_twice, requests) == (-1, 9)
+
+
+# --- Where nothing can be counted ---
+
+
+async def test_without_its_file_the_limiter_lets_requests_through(
+    app: Application, account: Account, database: Database
+) -> None:
+    """And says so in the log, once and not with each request."""
+    await limit(database, 3)
+    app._services.limiter._file.close()  # pyright: ignore[reportOptionalMemberAccess]
+    with capture_logs() as log:
+        answers = [await account.client.get("/customers") for _ in range(6)]
+    guess = await account.client.http.get("/customers", auth=(account.client_id, "wrong"))
+
+    assert [answer.status_code for answer in answers] == [200] * 6
+    assert {answer.headers["ratelimit"] for answer in answers} == {'"default";r=2;t=60'}
+    assert [line["event"] for line in log if line["log_level"] == "error"] == ["limits_not_counted"]
+    assert guess.status_code == 401
+
+
+@pytest.mark.parametrize("content", [None, b"", bytes(SIZE_BYTES - 1)], ids=["gone", "empty", "short"])
+def test_a_process_that_finds_no_file_to_share_counts_alone(tmp_path: Path, content: bytes | None) -> None:
+    """As one that is started after the file was removed."""
+    path = tmp_path / "limits"
+    if content is not None:
+        path.write_bytes(content)
+    with capture_logs() as log:
+        limiter = Limiter(path)
+    key = uuid7()
+    left = [limiter.take(key, 2).remaining for _ in range(3)]
+    limiter.close()
+
+    assert left == [1, 0, -1]
+    assert [line["event"] for line in log] == ["limits_file_not_usable"]
+
+
+_HOLD = """
+import fcntl, sys
+file = open(sys.argv[1], "r+b")
+fcntl.lockf(file, fcntl.LOCK_EX)
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def held(path: Path) -> Generator[None]:
+    """Another process that has locked all of the file and does not go on."""
+    with subprocess.Popen(
+        [sys.executable, "-c", _HOLD, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+        yield
+        process.kill()
+
+
+def test_a_lock_that_is_not_let_go_holds_up_nobody(tmp_path: Path) -> None:
+    """The first request waits a moment, the next ones not at all; afterwards everything is counted again."""
+    path, key = empty_file(tmp_path), uuid7()
+    limiter = Limiter(path)
+    before = limiter.take(key, 10).remaining
+    with held(path):
+        limiter.take(key, 10)
+        began = time.monotonic()
+        meanwhile = [limiter.take(key, 10).remaining for _ in range(100)]
+        seconds = time.monotonic() - began
+    afterwards = [limiter.take(key, 10).remaining for _ in range(2)]
+    limiter.close()
+
+    assert before == 9
+    assert meanwhile == [9] * 100
+    assert seconds < 100 * 0.5 / 4
+    assert afterwards == [8, 7]

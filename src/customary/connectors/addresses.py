@@ -54,9 +54,12 @@ _TRANSLATED = IPv6Network("64:ff9b::/96")
 _ISATAP = frozenset({0x00005EFE, 0x02005EFE})
 
 
-def parse_networks(text: str) -> tuple[Network, ...]:
-    """The networks that a list with commas names; an address alone is a network of one. Raises `SetupError`."""
-    return tuple(_network(part) for each in text.split(",") if (part := each.strip()))
+def parse_networks(text: str, setting: str = "CUSTOMARY_WEBHOOK_ALLOW") -> tuple[Network, ...]:
+    """The networks that a list with commas names; an address alone is a network of one.
+
+    Raises `SetupError`, which names the setting that the list is from.
+    """
+    return tuple(_network(part, setting) for each in text.split(",") if (part := each.strip()))
 
 
 def parse_address(text: str) -> Address | None:
@@ -103,11 +106,11 @@ def _last_32_bits(address: IPv6Address) -> IPv4Address:
     return IPv4Address(int(address) & 0xFFFF_FFFF)
 
 
-def _network(text: str) -> Network:
+def _network(text: str, setting: str) -> Network:
     try:
         network = ip_network(text)
     except ValueError:
-        message = f"CUSTOMARY_WEBHOOK_ALLOW has '{text}', which is no network. {_advice(text)}"
+        message = f"{setting} has '{text}', which is no network. {_advice(text)}"
         raise SetupError(message) from None
     if isinstance(network, IPv6Network) and network.subnet_of(_MAPPED):
         return IPv4Network((_last_32_bits(network.network_address), network.prefixlen - _MAPPED.prefixlen))

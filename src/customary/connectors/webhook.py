@@ -196,7 +196,7 @@ def _target(url: str, allowed: Sequence[Network]) -> tuple[URL | None, str | Non
     try:
         target = URL(url)
         is_whole = bool(target.raw_host) and target.scheme in {"http", "https"} and target.port is not None
-    except ValueError:
+    except (ValueError, IndexError):  # the latter is what the library says to https://[::1]@/
         is_whole, target = False, None
     if target is None or not is_whole:
         return None, "This is not a URL that webhooks can be sent to. It has to begin with https:// and name a host."

@@ -26,20 +26,54 @@ class Account(Struct, frozen=True):
 
 
 class ApiKey(Struct, frozen=True, kw_only=True):
-    """A key as it is kept: its secret only as a hash.
+    """A key, without its secrets.
 
     `pinned_version` answers requests that name no version; `client_id` is what Basic authentication calls the user.
+    `last_used_at` is true to about a minute. Without `allowed_addresses`, networks such as 10.0.0.0/8, it may be used
+    from anywhere.
     """
 
     client_id: UUID
     account_id: UUID
     name: str
     scopes: frozenset[Scope]
-    secret_hash: bytes
     created_at: datetime
     pinned_version: str | None = None
     revoked_at: datetime | None = None
     requests_per_minute: int | None = None
+    expires_at: datetime | None = None
+    last_used_at: datetime | None = None
+    allowed_addresses: tuple[str, ...] = ()
+
+
+class ApiSecret(Struct, frozen=True, kw_only=True):
+    """A secret of a key as it is kept: only as a hash, made with the secret key `key_id`.
+
+    Without a `key_id` it is one of before, hashed without any. The newest of a key has no end of its own.
+    """
+
+    id: UUID
+    key_id: str | None
+    hash: bytes
+    created_at: datetime
+    expires_at: datetime | None = None
+
+
+class KeyState(StrEnum):
+    """Whether a key opens anything."""
+
+    ACTIVE = "active"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+
+
+def state_of(key: ApiKey, *, now: datetime) -> KeyState:
+    """Whether this key opens anything at this time."""
+    if key.revoked_at is not None:
+        return KeyState.REVOKED
+    if key.expires_at is not None and key.expires_at <= now:
+        return KeyState.EXPIRED
+    return KeyState.ACTIVE
 
 
 class Company(Struct, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from customary.operations.work import SERVICE
-from customary.storage import encrypted_rows
+from customary.storage import api_keys, encrypted_rows
 from customary.storage.database import Database
 from customary.storage.encrypted_rows import KINDS, Use
 
@@ -24,19 +24,23 @@ class Reencryption(Struct, frozen=True):
 
 
 async def encrypt_plain(database: Database) -> int:
-    """Encrypt all that is not encrypted yet, with the first key; how many rows that were.
+    """Encrypt all that is not encrypted yet, with the first key, and hash API secrets with it; how many rows that were.
 
     Several processes may do it at once. Raises `Unavailable` while the database cannot answer.
     """
     async with database.without_tenant() as connection:
         accounts = await encrypted_rows.accounts_with_plain(connection)
-    return sum([await _encrypt_account(database, account, _unseen, only_plain=True) for account in accounts])
+    wrapped = [await _wrap_api_secrets(database, account) for account in accounts]
+    encrypted = [await _encrypt_account(database, account, _unseen, only_plain=True) for account in accounts]
+    return sum(wrapped) + sum(encrypted)
 
 
 async def reencrypt(
     database: Database, *, on_start: Callable[[int], None], on_progress: Callable[[int], None]
 ) -> Reencryption:
     """Encrypt everything with the first key that is under another one, or under none.
+
+    The secrets of API keys are not encrypted but hashed: each comes under the first key when it is next used.
 
     `on_start` is told how many rows there are to do, `on_progress` of each step how many it did. Rows that somebody
     is changing, or that come meanwhile, are done in another round. Raises `Unavailable` while the database cannot
@@ -86,6 +90,17 @@ async def _encrypt_account(
             encrypted, after = encrypted + batch.encrypted, batch.last
             on_progress(batch.encrypted)
     return encrypted
+
+
+async def _wrap_api_secrets(database: Database, account_id: UUID) -> int:
+    """Hash the API secrets of one account that are without a pepper, each batch in a transaction of its own."""
+    wrapped = 0
+    while True:
+        async with database.transaction(account_id, SERVICE) as tx:
+            batch = await api_keys.wrap_plain(tx)
+        wrapped += batch
+        if not batch:
+            return wrapped
 
 
 def _unseen(_encrypted: int) -> None:

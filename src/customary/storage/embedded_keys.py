@@ -8,8 +8,9 @@ from customary.storage.embedded_places import write_private
 from customary.storage.secret_keys import new_key
 
 _HEAD = """\
-# What secrets in the database are encrypted with. The first key encrypts; all of them decrypt.
-# Without this file nobody can read those secrets again: back it up, and not only next to the database.
+# What secrets in the database are encrypted with, and API secrets hashed. The first key encrypts; all of them decrypt.
+# Without this file nobody can read the secrets again and no API key opens anything: back it up, and not only next to
+# the database.
 """
 
 

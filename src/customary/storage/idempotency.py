@@ -1,6 +1,7 @@
 """Idempotency keys: the claim of a key and the answer under it live and die with the change that they stand for.
 
-The bodies of answers are encrypted, all of them: that to creating a notification policy shows its secret.
+The bodies of answers are encrypted, all of them: that to creating a notification policy shows its secret. With each of
+them goes the fingerprint of its request, a hash from which what was sent could be guessed.
 """
 
 from uuid import UUID
@@ -13,15 +14,16 @@ from customary.storage.database import Tx
 
 RETENTION = "30 days"
 WAIT_SECONDS = 5.0
+FINGERPRINT_BYTES = 32
 _RETRY_AFTER_SECONDS = 1
 
 # Waits for a transaction that holds the same key. One that is past its time is taken over as if it were new. The id of
 # the key that will encrypt the answer is there from the start: it is indexed, so keeping the answer changes no index.
+# Only rows of before have a fingerprint of their own.
 CLAIM = f"""
-INSERT INTO idempotency_keys (account_id, key, fingerprint, key_id, created_at) VALUES ($1, $2, $3, $4, now())
+INSERT INTO idempotency_keys (account_id, key, key_id, created_at) VALUES ($1, $2, $3, now())
 ON CONFLICT (account_id, key) DO UPDATE
-   SET fingerprint = excluded.fingerprint, key_id = excluded.key_id, created_at = now(),
-       status = NULL, headers = NULL, body = NULL
+   SET fingerprint = NULL, key_id = excluded.key_id, created_at = now(), status = NULL, headers = NULL, body = NULL
  WHERE idempotency_keys.created_at < now() - interval '{RETENTION}'
 RETURNING true
 """  # noqa: S608 - a constant
@@ -57,7 +59,7 @@ async def claim(tx: Tx, key: str, fingerprint: bytes) -> Kept | None:
     answer can no longer be read; `Unavailable` without a key to encrypt with.
     """
     try:
-        is_ours = await tx.connection.fetchval(CLAIM, tx.account_id, key, fingerprint, tx.keys.first)
+        is_ours = await tx.connection.fetchval(CLAIM, tx.account_id, key, tx.keys.first)
     except asyncpg.LockNotAvailableError:
         message = "A request with this Idempotency-Key is still running. Send this one again in a moment."
         failure = Conflict(message)
@@ -67,10 +69,6 @@ async def claim(tx: Tx, key: str, fingerprint: bytes) -> Kept | None:
         await tx.connection.execute(PURGE, tx.account_id)
         return None
     row = await tx.connection.fetchrow(FIND, tx.account_id, key)
-    if row["fingerprint"] != fingerprint:
-        message = "This Idempotency-Key was used for another request. Use a new key for a new request."
-        raise IdempotencyMismatch(message)
-    headers = msgspec.json.decode(row["headers"], type=tuple[tuple[str, str], ...])
     try:
         body = tx.keys.decrypt(row["key_id"], row["body"], context(tx.account_id, key))
     except Undecryptable as error:
@@ -79,11 +77,18 @@ async def claim(tx: Tx, key: str, fingerprint: bytes) -> Kept | None:
             f" Look at what it changed, and use a new key for a new request. For the operator: {error.message}"
         )
         raise Conflict(message) from None
+    kept_fingerprint = row["fingerprint"]
+    if kept_fingerprint is None:
+        kept_fingerprint, body = body[:FINGERPRINT_BYTES], body[FINGERPRINT_BYTES:]
+    if kept_fingerprint != fingerprint:
+        message = "This Idempotency-Key was used for another request. Use a new key for a new request."
+        raise IdempotencyMismatch(message)
+    headers = msgspec.json.decode(row["headers"], type=tuple[tuple[str, str], ...])
     return Kept(row["status"], headers, body)
 
 
-async def keep(tx: Tx, key: str, answer: Kept) -> None:
-    """Keep the answer under a key that this transaction claimed."""
+async def keep(tx: Tx, key: str, fingerprint: bytes, answer: Kept) -> None:
+    """Keep the answer to the request with this fingerprint under a key that this transaction claimed."""
     headers = msgspec.json.encode(answer.headers).decode()
-    _, body = tx.keys.encrypt(answer.body, context(tx.account_id, key))
+    _, body = tx.keys.encrypt(fingerprint + answer.body, context(tx.account_id, key))
     await tx.connection.execute(KEEP, tx.account_id, key, answer.status, headers, body)

@@ -7,9 +7,10 @@ from typing import Any
 import asyncpg
 
 from customary.errors import SetupError
+from customary.storage import servers, sessions
 
 # The newest migration. They are numbered in four digits, so an older one sorts before a newer one.
-HEAD = "0010"
+HEAD = "0011"
 
 SCHEMA = "customary"
 SERVICE_ROLE = "customary_service"
@@ -35,14 +36,20 @@ _HOW_TO_MIGRATE = "Run, with the same database: customary migrate"
 async def connection(url: str) -> AsyncGenerator[Any]:
     """A connection in the role that this URL logs in as, with our schema first. Raises `SetupError` if unreachable."""
     try:
-        opened = await asyncpg.connect(url, timeout=10, server_settings={"search_path": SEARCH_PATH})
+        opened = await session(url)
     except ValueError:  # Its message quotes what was taken for a port, which can be a part of the password.
         message = (
             "The database URL cannot be read. It must look like postgresql://user:password@host:5432/database,"
             " with %-codes for the special characters of the password."
         )
         raise SetupError(message) from None
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except asyncpg.TargetServerAttributeNotMatched:
+        message = (
+            "The database takes no changes: it is a standby, or set to be read-only. Give the database URL of the"
+            " primary, or of all servers with commas between them."
+        )
+        raise SetupError(message) from None
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         message = (
             f"The database cannot be reached ({type(error).__name__}: {error})."
             " Check the database URL, and that PostgreSQL runs and lets this role in."
@@ -52,6 +59,18 @@ async def connection(url: str) -> AsyncGenerator[Any]:
         yield opened
     finally:
         await opened.close()
+
+
+async def session(url: str) -> Any:  # noqa: ANN401 - asyncpg's connection
+    """A connection with our schema first. Raises `SetupError` behind a pooler that others share its session by."""
+    opened = await servers.connect(url, timeout=10)
+    try:
+        await sessions.require(opened, lambda: servers.connect(url, timeout=10))
+        await opened.execute(f"SET search_path = {SEARCH_PATH}")
+    except BaseException:
+        opened.terminate()
+        raise
+    return opened
 
 
 async def current(url: str) -> str | None:

@@ -1,17 +1,21 @@
 """The keys that secrets are encrypted with before they are stored: AES-256-GCM, each key under an id of its own.
 
 What is encrypted is bound to its context, such as the account and the policy that it belongs to: put into another
-row, it cannot be read.
+row, it cannot be read. What need not be read again, the secrets of API keys, is hashed with a pepper: HMAC-SHA-256
+under a key that is derived from the one at hand.
 """
 
 import base64
 import binascii
+import hmac
 import re
 import secrets
 from collections.abc import Mapping
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from customary.errors import SetupError, Unavailable, Undecryptable
 
@@ -19,6 +23,8 @@ KEY_BYTES = 32
 _NONCE_BYTES = 12
 _MOST_KEYS = 100
 _ID = re.compile(r"[A-Za-z0-9._-]{1,40}")
+# Never change it: every stored hash of an API secret is made with what is derived by it.
+_PEPPER = b"customary: secrets of API keys"
 _HOW_TO_MAKE = "Make one with: customary secrets new-key"
 
 
@@ -27,6 +33,7 @@ class KeyRing:
 
     def __init__(self, keys: Mapping[str, bytes]) -> None:
         self._ciphers = {key_id: AESGCM(key) for key_id, key in keys.items()}
+        self._peppers = {key_id: HKDFExpand(SHA256(), KEY_BYTES, _PEPPER).derive(key) for key_id, key in keys.items()}
         self.ids = tuple(keys)
 
     def __repr__(self) -> str:
@@ -68,6 +75,14 @@ class KeyRing:
                 " or this is another key under the same id. The operator has to look."
             )
             raise Undecryptable(message) from None
+
+    def pepper(self, digest: bytes) -> tuple[str, bytes]:
+        """The id of the first key, and this digest hashed with its pepper. Raises `Unavailable` without a key."""
+        return self.first, hmac.digest(self._peppers[self.first], digest, "sha256")
+
+    def pepper_with_each(self, digest: bytes) -> dict[str, bytes]:
+        """This digest hashed with the pepper of each key: the same work whatever it is going to be compared with."""
+        return {key_id: hmac.digest(pepper, digest, "sha256") for key_id, pepper in self._peppers.items()}
 
 
 # For whoever has nothing to do with secrets.

@@ -11,14 +11,14 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from customary.errors import SetupError
-from customary.storage.schema import LOCK, SEARCH_PATH
+from customary.storage.schema import LOCK, session
 
 
 async def upgrade(url: str) -> None:
     """Run every migration that this database lacks, each in a transaction. Raises `SetupError` where one fails."""
     engine = create_async_engine(
         "postgresql+asyncpg://",
-        async_creator=lambda: asyncpg.connect(url, server_settings={"search_path": SEARCH_PATH}),
+        async_creator=lambda: session(url),
         poolclass=NullPool,
     )
     try:
