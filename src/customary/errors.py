@@ -8,11 +8,14 @@
     ├── NotFound              notFound
     ├── MethodNotAllowed      methodNotAllowed
     ├── Conflict              conflict
+    ├── RequestTimeout        requestTimeout
     ├── PayloadTooLarge       payloadTooLarge
+    ├── UriTooLong            uriTooLong
     ├── UnsupportedMediaType  unsupportedMediaType
     ├── PreconditionFailed    preconditionFailed
     ├── IdempotencyMismatch   idempotencyMismatch
     ├── RateLimited           rateLimited
+    ├── HeadersTooLarge       headersTooLarge
     ├── Unavailable           unavailable
     │   ├── Contended             the same: another transaction was in the way, and a retry may win
     │   └── Undecryptable         the same: a secret cannot be read, until the operator gives its key
@@ -99,10 +102,22 @@ class Conflict(Failure):
     retry_after_seconds: int | None = None
 
 
+class RequestTimeout(Failure):
+    """The body did not come in time."""
+
+    type = "requestTimeout"
+
+
 class PayloadTooLarge(Failure):
     """The body is larger than the service reads."""
 
     type = "payloadTooLarge"
+
+
+class UriTooLong(Failure):
+    """The path and the query are longer than the service reads."""
+
+    type = "uriTooLong"
 
 
 class UnsupportedMediaType(Failure):
@@ -131,6 +146,12 @@ class RateLimited(Failure):
     def __init__(self, message: str, retry_after_seconds: int) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
+
+
+class HeadersTooLarge(Failure):
+    """The headers are larger than the service reads."""
+
+    type = "headersTooLarge"
 
 
 class Unavailable(Failure):

@@ -32,10 +32,17 @@ async def send(
     query: bytes = b"",
     headers: Iterable[tuple[bytes, bytes]] = (),
     chunks: Iterable[bytes] = (b"",),
+    is_cut: bool = False,
 ) -> Answer:
-    """The answer to these bytes. Reading more of the body than there is fails the test."""
-    events = [{"type": "http.request", "body": chunk, "more_body": True} for chunk in chunks]
-    events[-1]["more_body"] = False
+    """The answer to these bytes. Reading more of the body than there is fails the test.
+
+    A `Host` is added where the headers have none. With `is_cut` the client is gone after the last chunk.
+    """
+    events: list[dict[str, Any]] = [{"type": "http.request", "body": chunk, "more_body": True} for chunk in chunks]
+    if is_cut:
+        events.append({"type": "http.disconnect"})
+    else:
+        events[-1]["more_body"] = False
     sent: list[MutableMapping[str, Any]] = []
 
     async def receive() -> MutableMapping[str, Any]:
@@ -45,13 +52,17 @@ async def send(
     async def take(message: MutableMapping[str, Any]) -> None:
         sent.append(message)
 
+    headers = list(headers)
+    if not any(name == b"host" for name, _ in headers):
+        headers.append((b"host", b"customary.example"))
     scope = {
         "type": "http",
+        "http_version": "1.1",
         "method": method,
         "raw_path": raw_path,
         "path": raw_path.decode("latin-1"),
         "query_string": query,
-        "headers": list(headers),
+        "headers": headers,
     }
     await app(scope, receive, take)
     names = {name.decode(): value.decode() for name, value in sent[0]["headers"]}

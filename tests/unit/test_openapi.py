@@ -153,10 +153,10 @@ def test_refusals_fit_the_operation() -> None:
         (method, path): set(operation["responses"])
         for method, path, operation in operations(openapi.document(LIVE["2024-07-30"]))
     }
-    always = {"400", "401", "403", "429", "500", "503"}
+    always = {"400", "401", "403", "414", "429", "431", "500", "503"}
     assert found["GET", "/customers"] == {"200"} | always
     assert found["GET", "/customers/{id}"] == {"200", "304", "404"} | always
-    assert found["POST", "/customers"] == {"200", "201", "409", "413", "415", "422"} | always
+    assert found["POST", "/customers"] == {"200", "201", "408", "409", "413", "415", "422"} | always
     assert found["POST", "/customers/{id}/archive"] == {"200", "404", "409", "412", "422"} | always
 
 
@@ -176,6 +176,7 @@ def test_answers_name_their_headers(version: Version) -> None:
     assert set(refusals["RateLimited"]["headers"]) == always | rate | {"Retry-After"}
     assert set(refusals["Unavailable"]["headers"]) == always | rate | {"Retry-After"}
     assert set(refusals["PayloadTooLarge"]["headers"]) == always | rate
+    assert set(refusals["UriTooLong"]["headers"]) == set(refusals["HeadersTooLarge"]["headers"]) == always
     assert set(refusals["Conflict"]["headers"]) == always | rate | {"Retry-After", "Idempotent-Replayed"}
     for endpoint in version.endpoints:
         success = document["paths"][endpoint.path][endpoint.method.lower()]["responses"][str(endpoint.status)]

@@ -1,7 +1,9 @@
 """What a careless or hostile caller sends: refused with a sentence, nothing stored, and never a 500."""
 
+import gzip
 import json
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from tests.support import asgi
@@ -12,6 +14,7 @@ from customary.api.guard import MAXIMUM_BODY_BYTES
 from customary.app import Application
 
 JSON = {"Content-Type": "application/json"}
+WEBHOOK = {"name": "Warehouse", "channel": "WEBHOOK", "recipients": ["https://example.com/hooks"]}
 
 
 async def send(account: Account, content: bytes, headers: dict[str, str] | None = None) -> Any:  # noqa: ANN401 - a response
@@ -116,11 +119,33 @@ async def test_huge_numbers_are_refused_where_a_text_belongs_and_ignored_where_n
         {"Content-Type": "application/json; charset=utf-16"},
         {"Content-Type": "application/jsonp"},
         {"Content-Type": ""},
+        {"Content-Type": "application/json, text/plain"},
         {"Content-Type": "application/json", "Content-Encoding": "gzip"},
+        {"Content-Type": "application/json", "Content-Encoding": "br"},
+        {"Content-Type": "application/json", "Content-Encoding": "zstd"},
+        {"Content-Type": "application/json", "Content-Encoding": "identity, gzip"},
     ],
 )
 async def test_another_media_type_is_415(account: Account, headers: dict[str, str]) -> None:
     refused(await send(account, json.dumps(newest()).encode(), headers), 415, "unsupportedMediaType")
+
+
+@pytest.mark.parametrize("name", ["Content-Type", "Content-Encoding"])
+async def test_two_of_what_there_may_be_one_are_415(app: Application, account: Account, name: str) -> None:
+    given = [(b"content-type", b"application/json"), (b"content-encoding", b"identity")]
+    other = {"Content-Type": b"application/json; charset=utf-16", "Content-Encoding": b"gzip"}[name]
+    headers = [asgi.basic(account), *given, (name.lower().encode(), other)]
+    answer = await asgi.send(app, "POST", b"/api/customers", headers=headers, chunks=[json.dumps(newest()).encode()])
+    assert answer.status == 415
+
+
+async def test_what_is_compressed_is_not_unpacked(account: Account) -> None:
+    """A small body can hold a gigabyte."""
+    packed = gzip.compress(json.dumps(newest(label=" " * 10_000_000)).encode())
+    for headers in (JSON, JSON | {"Content-Encoding": "gzip"}):
+        answer = await send(account, packed, headers)
+        assert answer.status_code in {400, 415}
+    success(await send(account, json.dumps(newest()).encode(), JSON | {"Content-Encoding": "Identity"}), 201)
 
 
 async def test_no_media_type_is_415(account: Account) -> None:
@@ -151,6 +176,16 @@ async def test_a_body_that_grows_too_large_is_not_read_to_its_end(app: Applicati
     assert answer.status == 413
 
 
+async def test_a_body_that_ends_early_is_400_even_if_it_can_be_read(app: Application, account: Account) -> None:
+    """The beginning of what was meant can be JSON by chance."""
+    headers = [asgi.basic(account), (b"content-type", b"application/json"), (b"content-length", b"5000")]
+    body = json.dumps(newest()).encode()
+    answer = await asgi.send(app, "POST", b"/api/customers", headers=headers, chunks=[body], is_cut=True)
+    assert (answer.status, answer.headers["connection"]) == (400, "close")
+    assert json.loads(answer.body)["error"]["errors"][0]["code"] == "incomplete"
+    assert (await account.client.page())["items"] == []
+
+
 async def test_an_announced_length_is_refused_before_anything_is_read(app: Application, account: Account) -> None:
     for length in (str(MAXIMUM_BODY_BYTES + 1).encode(), b"9" * 5_000):
         headers = [asgi.basic(account), (b"content-type", b"application/json"), (b"content-length", length)]
@@ -164,6 +199,112 @@ async def test_a_body_in_many_pieces_is_one_body(app: Application, account: Acco
     pieces = [bytes([byte]) for byte in body]
     answer = await asgi.send(app, "POST", b"/api/customers", headers=headers, chunks=pieces)
     assert (answer.status, json.loads(answer.body)["legalName"]) == (201, "Müller")
+
+
+REFUSED_HEADS: list[tuple[int, str, bytes, tuple[bytes, bytes]]] = [
+    (414, "uriTooLong", b"x=" + b"y" * 9_000, (b"x", b"y")),
+    (431, "headersTooLarge", b"", (b"x", b"y" * 17_000)),
+    (431, "headersTooLarge", b"", (b"authorization", b"Basic " + b"y" * 100_000)),
+    (400, "validationError", b"", (b"host", b"a b")),
+    (400, "validationError", b"", (b"host", b"")),
+    (400, "validationError", b"", (b"transfer-encoding", b"gzip, chunked")),
+]
+
+
+async def test_a_head_that_is_refused_is_answered_as_everything_else(app: Application) -> None:
+    """Before any key is looked for: in the envelope, with the headers that all answers have, and as the last one."""
+    own = [(b"x-request-id", b"mine"), (b"sequence-version", FIRST.encode())]
+    for status, kind, query, header in REFUSED_HEADS:
+        answer = await asgi.send(app, "GET", b"/api/customers", query=query, headers=[*own, header])
+        error = json.loads(answer.body)["error"]
+        assert (answer.status, error["type"]) == (status, kind)
+        assert error["message"].endswith(".")
+        names = ("sequence-version", "x-request-id", "cache-control", "connection", "content-type")
+        assert [answer.headers[name] for name in names] == [FIRST, "mine", "no-store", "close", "application/json"]
+
+
+async def test_a_head_is_refused_wherever_it_is_sent(app: Application) -> None:
+    for path in (b"/healthz", b"/readyz", b"/", b"/api/docs", b"/api/openapi/2024-07-30.json", b"/x"):
+        for status, kind, query, header in REFUSED_HEADS:
+            answer = await asgi.send(app, "GET", path, query=query, headers=[header])
+            assert (answer.status, answer.headers["connection"]) == (status, "close")
+            assert json.loads(answer.body)["error"]["type"] == kind
+
+
+async def test_eight_kilobytes_of_parameters_are_read(account: Account) -> None:
+    query = "&".join(["a=1"] * 2_000)
+    success(await account.client.get(f"/customers?{query}"))
+    assert invalid(await account.client.get("/customers?" + "&".join(["limit=1"] * 900))) == {"limit": "repeated"}
+
+
+async def test_a_whole_number_is_written_as_one(account: Account) -> None:
+    """And `-0` is zero."""
+    policy = success(await account.client.post("/notifications/policies", version=NEWEST, json=WEBHOOK), 201)
+    path = f"/notifications/policies/{policy['id']}/rotate-secret"
+    for text in ("1e3", "1000.0", "1.5", "-1", "true", '"5"', "null", "[]", "1" * 4_000, "1e-400"):
+        content = f'{{"overlapSeconds": {text}}}'.encode()
+        answer = invalid(await account.client.post(path, version=NEWEST, content=content, headers=JSON))
+        assert answer.keys() == {"overlapSeconds"}, text
+    success(await account.client.post(path, version=NEWEST, content=b'{"overlapSeconds": -0}', headers=JSON))
+
+
+TEXTS = {
+    "right to left override": "abc\u202egnp.exe",
+    "isolates": "\u2066abc\u2069\u2067def\u2069",
+    "joined emoji": "👩‍👩‍👧‍👦 👨🏽‍🚒",
+    "flags": "🇩🇪🏴󠁧󠁢󠁷󠁬󠁳󠁿",
+    "combining marks": "e" + "\u0301" * 254,
+    "many marks on many letters": "Z\u0334\u0321\u035fa\u0337\u0328l\u0338\u0322g\u0335\u0327o",
+    "composed": "Caf\u00e9",
+    "decomposed": "Cafe\u0301",
+    "dotless i": "ıIİi\u0307",
+    "sharp s": "straße STRASSE ẞ",
+    "line separators": "a\u2028b\u2029c\u0085d",
+    "noncharacters": "a\ufffe\uffff\U0001fffeb",
+    "byte order mark": "\ufeffabc",
+    "replacement": "\ufffd",
+    "private": "\ue000\U000f0000",
+    "controls": "a\u0001\u0008\u001b[31m\u007f\u009fb",
+    "white space": "a\t\n\r\u00a0\u2003\u3000b",
+    "nothing to see": "a\u200b\u2060\u00adb",
+    "beyond sixteen bits": "𝒜𐍈𠜎",
+    "markup": "<script>alert(1)</script> &amp; {{7*7}} ${7*7}",
+    "escapes": '\\u0041 \\n \\\\ \\" %00 %s',
+    "formula": '=HYPERLINK("http://x")',
+}
+
+
+async def test_what_can_be_stored_comes_back_as_it_was_sent(account: Account) -> None:
+    """No character is normalised, trimmed or replaced, in any place, in either spelling of JSON, on any way out."""
+    for name, text in TEXTS.items():
+        body = newest(legalName=text, label=text, customProperties={text[:64]: text})
+        escaped = success(await send(account, json.dumps(body).encode()), 201)
+        plain = json.dumps(body | {"customerAliases": [text]}, ensure_ascii=False).encode()
+        created = success(await send(account, plain), 201)
+        found = success(await account.client.get(f"/customers/by-alias/{quote(text, safe='')}", version=NEWEST))
+        assert found["id"] == created["id"], name
+        shown = [await account.client.customer(customer["id"]) for customer in (escaped, created)]
+        for customer in (escaped, created, *shown, *(await account.client.page(limit=2))["items"]):
+            assert (customer["legalName"], customer["label"]) == (text, text), name
+            assert customer["customProperties"] == {text[:64]: text}, name
+        aliases = success(await account.client.get(f"/customers/{created['id']}/aliases"))
+        assert [alias["value"] for alias in aliases["items"]] == [text], name
+
+
+async def test_aliases_that_only_look_alike_are_different_aliases(account: Account) -> None:
+    """They are compared code point by code point, as the systems do that they come from."""
+    twins = ["Caf\u00e9", "Cafe\u0301", "cafe\u0301", "Ⅳ", "IV", "ß", "ss", "ı", "i", "a\u200bb", "ab", "K", "\u212a"]
+    made = [await account.client.create(newest(legalName=twin, customerAliases=[twin])) for twin in twins]
+    for twin, customer in zip(twins, made, strict=True):
+        found = success(await account.client.get(f"/customers/by-alias/{quote(twin, safe='')}"))
+        assert found["id"] == customer["id"], twin
+
+
+async def test_marks_without_end_on_one_letter_count_as_the_characters_that_they_are(account: Account) -> None:
+    longest = newest(legalName="e" + "\u0301" * 254)
+    assert (await account.client.create(longest))["legalName"] == longest["legalName"]
+    body = newest(legalName="e" + "\u0301" * 10_000)
+    assert invalid(await account.client.post("/customers", json=body)) == {"legalName": "tooLong"}
 
 
 OPTIONAL = {

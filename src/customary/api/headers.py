@@ -27,13 +27,14 @@ COMPONENTS: JsonObject = {
         "schema": {"type": "string", "enum": ["no-store"]},
     },
     "RateLimit-Policy": {
-        "description": "How many requests the key has in how many seconds, where a key was recognised.",
-        "schema": {"type": "string", "pattern": '^"default";q=[0-9]+;w=[0-9]+$'},
+        "description": "How many requests the key has in how many seconds, where a key was recognised. With 429 it can"
+        " be how many wrong secrets may come for a client id from one address.",
+        "schema": {"type": "string", "pattern": '^"(default|failures)";q=[0-9]+;w=[0-9]+$'},
     },
     "RateLimit": {
         "description": "How many requests are left and after how many seconds there are more, where a key was"
         " recognised.",
-        "schema": {"type": "string", "pattern": '^"default";r=[0-9]+;t=[0-9]+$'},
+        "schema": {"type": "string", "pattern": '^"(default|failures)";r=[0-9]+;t=[0-9]+$'},
     },
     "ETag": {
         "description": "Stands for exactly what was answered; a dry run has none.",
@@ -56,6 +57,7 @@ COMPONENTS: JsonObject = {
 
 _OF_ALL = ("Sequence-Version", "X-Request-Id", "Cache-Control")
 _RATE = ("RateLimit-Policy", "RateLimit")
+_BEFORE_THE_KEY = frozenset({401, 414, 431})  # refused before anybody was recognised
 _OF_STATUS = {
     304: ("ETag",),
     400: ("Idempotent-Replayed",),
@@ -70,7 +72,7 @@ _OF_STATUS = {
 
 def of_refusal(status: int) -> JsonObject:
     """The headers of every answer with this status that is no success."""
-    rate = () if status == 401 else _RATE  # noqa: PLR2004 - nobody was recognised
+    rate = () if status in _BEFORE_THE_KEY else _RATE
     return _references((*_OF_ALL, *rate, *_OF_STATUS.get(status, ())))
 
 

@@ -4,12 +4,14 @@ A dictionary and a few slices: the router, the limits and the errors of this API
 only be worked around (`docs/decisions/0002-own-http-layer.md` has the measurements).
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, TypeAlias
 from urllib.parse import unquote_to_bytes
 
 from msgspec import Struct
 
+from customary.crashpoint import crashpoint, is_armed
 from customary.errors import Invalid, Problem
 
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -17,16 +19,21 @@ Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 JSON = b"application/json"
+_ON_ITS_WAY_SECONDS = 0.05  # what is sent leaves the process a moment later
 
 
 class Request(Struct, frozen=True):
-    """One request before anything of it is trusted. Header names are lower case; a repeated header keeps all values."""
+    """One request before anything of it is trusted. Header names are lower case; a repeated header keeps all values.
+
+    `peer` is the address at the other end of the connection, which may be a proxy's; None where that has none.
+    """
 
     method: str
     segments: tuple[str, ...]
     query_string: bytes
     headers: dict[bytes, list[bytes]]
     receive: Receive
+    peer: str | None = None
 
     def header(self, name: bytes) -> bytes | None:
         """The first value of this header."""
@@ -49,7 +56,10 @@ def request_from(scope: Scope, receive: Receive) -> Request:
     for name, value in scope["headers"]:
         headers.setdefault(name.lower(), []).append(value)
     raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
-    return Request(scope["method"], _segments(raw_path), scope["query_string"], headers, receive)
+    peer: tuple[str, int] | None = scope.get("client")
+    return Request(
+        scope["method"], _segments(raw_path), scope["query_string"], headers, receive, peer[0] if peer else None
+    )
 
 
 def _segments(raw_path: bytes) -> tuple[str, ...]:
@@ -91,9 +101,21 @@ def _query_text(encoded: bytes) -> str:
     return text
 
 
-async def send_response(send: Send, response: Response, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
-    """Send an answer with these headers added."""
+async def send_response(
+    send: Send, response: Response, headers: Iterable[tuple[bytes, bytes]] = (), *, is_of_write: bool = False
+) -> None:
+    """Send an answer with these headers added; one `is_of_write` has a place to die in."""
     length = str(len(response.body)).encode()
     all_headers = [(b"content-type", response.content_type), (b"content-length", length), *response.headers, *headers]
     await send({"type": "http.response.start", "status": response.status, "headers": all_headers})
+    if is_of_write:
+        await _halfway(send, response.body)
     await send({"type": "http.response.body", "body": response.body})
+
+
+async def _halfway(send: Send, body: bytes) -> None:
+    """A place to die at, with half of the body sent; nothing happens here otherwise."""
+    if is_armed("answer.half_sent"):
+        await send({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})
+        await asyncio.sleep(_ON_ITS_WAY_SECONDS)
+    crashpoint("answer.half_sent")

@@ -35,10 +35,13 @@ REFUSALS: dict[type[errors.Failure], Callable[[Endpoint], bool]] = {
     errors.NotFound: lambda endpoint: "{" in endpoint.path,
     errors.Conflict: lambda endpoint: not endpoint.is_read,
     errors.PreconditionFailed: lambda endpoint: endpoint.current is not None,
+    errors.RequestTimeout: lambda endpoint: endpoint.body is not None,
     errors.PayloadTooLarge: lambda endpoint: endpoint.body is not None,
+    errors.UriTooLong: lambda _: True,
     errors.UnsupportedMediaType: lambda endpoint: endpoint.body is not None,
     errors.IdempotencyMismatch: lambda endpoint: not endpoint.is_read,
     errors.RateLimited: lambda _: True,
+    errors.HeadersTooLarge: lambda _: True,
     errors.Internal: lambda _: True,
     errors.Unavailable: lambda _: True,
 }
