@@ -1,7 +1,7 @@
 # Every target does its own set-up; `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test conformance fuzz torture bench check format lock clean
+.PHONY: help serve test conformance fuzz fuzzbytes framing torture bench check inventory audit format lock clean
 
 # Given on the command line or in the environment; the scripts say what happens when they are not.
 export PYTHON
@@ -20,7 +20,7 @@ export HOST
 
 help: ## List these targets
 	@sed -n 's/^\([a-z][a-z]*\):.*## /\1\t/p' Makefile | while IFS='	' read -r target text; do \
-		printf '  make %-8s %s\n' "$$target" "$$text"; done
+		printf '  make %-11s %s\n' "$$target" "$$text"; done
 
 serve: ## Start the service; PORT=, HOST= and DATA_DIR= override, ARGS= adds options
 	@scripts/environment.sh runtime
@@ -39,20 +39,40 @@ fuzz: ## Fuzz the served documents; CASES=100000 and SEED= say how much and whic
 	@scripts/environment.sh development
 	@.venv/bin/python -m tests.fuzz $(if $(CASES),--cases $(CASES)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-torture: ## Kill workers while they deliver; KILLS=2000 and SEED= say how often and where
+fuzzbytes: ## Fuzz with atheris what reads bytes; SECONDS=60 for each and TARGETS= say how long and what
+	@scripts/environment.sh development
+	@.venv/bin/python -m tests.fuzz.targets $(TARGETS) $(if $(SECONDS),--seconds $(SECONDS)) $(ARGS)
+
+framing: ## Send damaged requests to the real server; MUTATIONS=5000 and SEED= say how many and which
+	@scripts/environment.sh development
+	@.venv/bin/python -m tests.faults.framing_campaign $(if $(MUTATIONS),--mutations $(MUTATIONS)) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+torture: ## Kill workers, servers and databases; KILLS= and SEED= say how often and where, ARGS=--json
 	@scripts/environment.sh development
 	@.venv/bin/python -m tests.faults.delivery_torture $(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED)) $(ARGS)
+	@.venv/bin/python -m tests.torture $(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-bench: ## Measure what docs/performance.md shows
+bench: ## Measure what docs/performance.md shows; exits with 1 when any bar is missed
 	@scripts/environment.sh development
-	@.venv/bin/python -m bench.hanging_receiver
+	@missed=0; for measurement in hanging_receiver overload restart credentials; do \
+		.venv/bin/python -m bench.$$measurement || missed=1; done; exit $$missed
 
-check: ## Check lint, format, types and the direction of imports
+check: ## Check lint, format, types, the direction of imports, and the packages
 	@scripts/environment.sh development
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/basedpyright
 	.venv/bin/lint-imports --no-logo
+	.venv/bin/python -m scripts.inventory --check
+	.venv/bin/python -m scripts.audit
+
+inventory: ## Write what the packages are into docs/dependencies.md and the bill of materials
+	@scripts/environment.sh development
+	@.venv/bin/python -m scripts.inventory
+
+audit: ## Ask which pins have known vulnerabilities; fail when nobody answers
+	@scripts/environment.sh development
+	@.venv/bin/python -m scripts.audit --required
 
 format: ## Write the sources in the house's format
 	@scripts/environment.sh development

@@ -1,9 +1,9 @@
 """Kills workers while they deliver, again and again, and then looks whether anything is missing.
 
-`python -m tests.faults.delivery_torture [--kills 2000] [--seed 1]` is the long form of what the tests do. A round lets
-several workers work on the same queue, some of which die at a crash point and the rest by a kill -9 from outside, while
-customers change; then hours go by. What a seed repeats is who writes what, which recipient fails and who dies where;
-how the processes take turns is up to the machine.
+`python -m tests.faults.delivery_torture [--kills 2000] [--seed 1] [--json]` is the long form of what the tests do. A
+round lets several workers work on the same queue, some of which die at a crash point and the rest by a kill -9 from
+outside, while customers change; then hours go by. What a seed repeats is who writes what, which recipient fails and who
+dies where; how the processes take turns is up to the machine.
 """
 
 import argparse
@@ -20,8 +20,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
+from typing import TextIO
 from uuid import UUID
 
+import msgspec
 import structlog
 from msgspec import Struct
 from tests.faults.delivery_check import Found, check
@@ -30,7 +32,7 @@ from tests.faults.support_workers import Worker, Workers, workers
 from tests.support import cluster as clusters
 from tests.support.cluster import Databases
 
-from customary.crashpoint import SITES
+from customary.crashpoint import DELIVERY_SITES as SITES
 
 OUTSIDE = "outside"
 KINDS = (*WELL, *BAD)
@@ -69,7 +71,7 @@ class Torment:
         self.broken_off: Counter[UUID] = Counter()
         self.rounds = 0
         self._pool = pool
-        self._plan = plan
+        self.plan = plan
         self._chance = random.Random(plan.seed)  # noqa: S311 - it chooses faults, and guards nothing
 
     async def run(self) -> None:
@@ -78,9 +80,9 @@ class Torment:
         await self.world.add_policy("free", KINDS)
         await self.world.add_policy("doomed", ("flaky",))
         await self.world.write(10)
-        total = self._plan.quota.total()
+        total = self.plan.quota.total()
         step = max(_SHORTEST_STEP, _SPAN * _AT_ONCE / total)
-        while (left := self._plan.quota - self.kills).total():
+        while (left := self.plan.quota - self.kills).total():
             await self._round(left)
             await self.world.advance(step * (0.8 + 0.6 * self._chance.random()) + _SHORTEST_STEP)
             if self.kills.total() > total / 3 and "doomed" in self.world.policies:
@@ -165,37 +167,48 @@ def report(run: Torment, found: Found) -> list[str]:
     ]
 
 
-async def _main(plan: Plan, log: Path) -> bool:
+def as_json(run: Torment, found: Found, seconds: float) -> bytes:
+    """The same for programs."""
+    told = {"seed": run.plan.seed, "seconds": round(seconds, 1), "kills": run.kills, "rounds": run.rounds}
+    told |= {"hours": run.world.advanced / timedelta(hours=1), **msgspec.structs.asdict(found)}
+    return msgspec.json.encode(told)
+
+
+async def _main(plan: Plan, log: Path) -> tuple[Torment, Found]:
     # A line for each request of those who write would bury what was found.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     with clusters.running() as cluster:
         async with Databases.of(cluster) as databases, databases.fresh() as made:
-            run, found = await torment(cluster, made, plan, log)
-    for line in report(run, found):
-        _say(line)
-    return not found.problems
+            return await torment(cluster, made, plan, log)
 
 
 def _run() -> int:
     parser = argparse.ArgumentParser(description="Kill workers while they deliver, and look for what is missing.")
     parser.add_argument("--kills", type=int, default=2000, help="how many workers to kill at least")
     parser.add_argument("--seed", type=int, default=SEED, help="the same seed kills and fails in the same places")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON, and everything else beside it")
     options = parser.parse_args()
+    output = sys.stderr if options.json else sys.stdout
     share = -(-options.kills // (len(SITES) + 4))
     plan = Plan(seed=options.seed, kills_at_each_site=share, kills_from_outside=options.kills - share * len(SITES))
     directory = Path(tempfile.mkdtemp(prefix="customary-torture-"))
     began = time.monotonic()
-    _say(f"seed {plan.seed}, the workers log to {directory}")
-    is_clean = asyncio.run(_main(plan, directory / "log"))
-    _say(f"{time.monotonic() - began:.0f} s, seed {plan.seed}: {'nothing found' if is_clean else 'FAILED'}")
-    if is_clean:
+    _say(output, f"seed {plan.seed}, the workers log to {directory}")
+    run, found = asyncio.run(_main(plan, directory / "log"))
+    seconds = time.monotonic() - began
+    for line in report(run, found):
+        _say(output, line)
+    _say(output, f"{seconds:.0f} s, seed {plan.seed}: {'FAILED' if found.problems else 'nothing found'}")
+    if options.json:
+        _say(sys.stdout, as_json(run, found, seconds).decode())
+    if not found.problems:
         shutil.rmtree(directory)
-    return 0 if is_clean else 1
+    return 1 if found.problems else 0
 
 
-def _say(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
+def _say(output: TextIO, line: str) -> None:
+    output.write(line + "\n")
+    output.flush()
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from tests.faults.support_workers import Workers, commands, workers
 from tests.support.cluster import Cluster, Database
 from tests.support.receivers import until
 
-from customary.crashpoint import SITES
+from customary.crashpoint import DELIVERY_SITES as SITES
 from customary.domain.delivery import JITTER, PAUSES
 from customary.operations.work import keep_house
 from customary.storage import jobs

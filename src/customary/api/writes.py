@@ -15,9 +15,10 @@ from customary import errors
 from customary.api import conditions, failures
 from customary.api.endpoint import Call, Endpoint, Outcome
 from customary.api.http import Response
+from customary.crashpoint import crashpoint
 from customary.domain.activity import Caller
 from customary.storage import idempotency
-from customary.storage.database import LOCK_TIMEOUT_SECONDS, Database, Tx
+from customary.storage.database import LOCK_TIMEOUT_SECONDS, Database, Tx, savepoint
 
 _ATTEMPTS = 4
 _LONGEST_PAUSE_SECONDS = 0.05
@@ -53,6 +54,7 @@ class _Undone(Exception):
 
 async def run(database: Database, write: Write) -> Response:
     """The answer to this write, which is committed by then. One that was in another's way is tried again."""
+    crashpoint("write.before_begin")
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             return await _once(database, write)
@@ -71,13 +73,13 @@ async def _once(database: Database, write: Write) -> Response:
         async with database.transaction(
             write.account_id, write.caller, lock_timeout_seconds=lock_timeout_seconds
         ) as tx:
-            if has_key:
-                return await _under_key(tx, write, str(write.idempotency_key))
-            response = await _handle(tx, write)
+            response = await (_under_key(tx, write, str(write.idempotency_key)) if has_key else _handle(tx, write))
             _undo_dry_run(tx, write, response)
-            return response
+            crashpoint("write.before_commit")
     except _Undone as undone:
         return undone.response
+    crashpoint("write.after_commit")
+    return response
 
 
 async def _under_key(tx: Tx, write: Write, key: str) -> Response:
@@ -85,15 +87,16 @@ async def _under_key(tx: Tx, write: Write, key: str) -> Response:
     if kept is not None:
         headers = tuple((name.encode(), value.encode()) for name, value in kept.headers)
         return Response(kept.status, kept.body, (*headers, REPLAYED))
+    crashpoint("write.after_claim")
     try:
-        async with tx.connection.transaction():  # a refusal undoes the change and leaves the claim
+        async with savepoint(tx):  # a refusal undoes the change and leaves the claim
             response = await _handle(tx, write)
     except errors.Failure as failure:
         if isinstance(failure, _NOT_KEPT):
             raise
         response = failures.response(failure)
     headers = tuple((name.decode(), value.decode()) for name, value in response.headers)
-    await idempotency.keep(tx, key, idempotency.Kept(response.status, headers, response.body))
+    await idempotency.keep(tx, key, write.fingerprint, idempotency.Kept(response.status, headers, response.body))
     return response
 
 
@@ -131,8 +134,8 @@ def idempotency_key(values: list[bytes] | None) -> str | None:
     """The key of a request. Raises `Invalid` for one that is not 1 to 255 visible ASCII characters, or for several."""
     if values is None:
         return None
-    text = values[0].decode("latin-1").strip()
-    if len(text) > 2 and text[0] == text[-1] == '"':  # noqa: PLR2004 - the two quotes that the IETF's draft allows
+    text = values[0].strip(b" \t").decode("latin-1")
+    if len(text) > 1 and text[0] == text[-1] == '"':  # the two quotes that the IETF's draft allows
         text = text[1:-1]
     is_visible = all("!" <= character <= "~" for character in text)
     if len(values) > 1 or not text or len(text) > MOST_KEY_CHARACTERS or not is_visible:

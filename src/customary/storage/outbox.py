@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import msgspec
 from msgspec.structs import replace
 
+from customary.crashpoint import crashpoint
 from customary.domain.activity import Event
 from customary.storage.database import Tx
 
@@ -58,6 +59,7 @@ SELECT $1, $2, * FROM unnest($3::uuid[], $4::jsonb[])
 
 async def append(tx: Tx, event: Event) -> None:
     """Store an event, to be delivered once the transaction is committed."""
+    crashpoint("write.before_event")
     customer = event.customer
     body = msgspec.json.encode(customer).decode()
     await tx.connection.execute(
@@ -73,6 +75,7 @@ async def append_batch(tx: Tx, events: Sequence[Event]) -> None:
     """
     if not events:
         return
+    crashpoint("write.before_event")
     customers = [event.customer for event in events]
     shown = {each.id: each for customer in customers for each in customer.organizations}
     await tx.connection.execute(
