@@ -1,7 +1,9 @@
 """The log: one line of JSON an event on standard error, with named fields only.
 
 Nothing of a request's body, query, credentials or path parameters is ever handed to it; an unexpected exception is
-logged with its type and its places in the source, never with its message, which may carry a row's values.
+logged with its type and its places in the source, never with its message, which may carry a row's values. A field that
+is not listed here is left out, and of what a library says only the first line is kept: asyncio and others write the
+exceptions that they met below it.
 """
 
 import contextlib
@@ -13,6 +15,20 @@ from typing import Any, TextIO, cast
 
 import structlog
 from msgspec import json
+
+# All that a line can have. Whoever adds one says by that that it never holds what a caller sent.
+FIELDS = frozenset(
+    {
+        *("event", "level", "timestamp", "places", "left_out"),
+        *("request_id", "method", "path", "status", "version", "account_id", "client_id", "duration_ms"),
+        *("job_id", "attempt", "endpoint_id", "policy_id", "state"),
+        *("capacity", "count", "times", "worker", "secrets_by_key"),
+        *("kind", "error", "reason", "found", "advice"),
+    }
+)
+
+# JSON lets them stand as they are, and yet some readers begin a line there and some terminals take them for commands.
+_ESCAPES = {code: f"\\u{code:04x}" for code in (*range(0x7F, 0xA0), 0x2028, 0x2029)}
 
 _SHARED = (
     structlog.processors.add_log_level,
@@ -57,7 +73,12 @@ def standard_library() -> dict[str, Any]:
 
 def _formatter() -> logging.Formatter:
     remove = structlog.stdlib.ProcessorFormatter.remove_processors_meta
-    return structlog.stdlib.ProcessorFormatter(foreign_pre_chain=_SHARED, processors=[remove, _encode])
+    return structlog.stdlib.ProcessorFormatter(foreign_pre_chain=[*_SHARED, _first_line], processors=[remove, _encode])
+
+
+def _first_line(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    event["event"] = str(event["event"]).partition("\n")[0]
+    return event
 
 
 def _encode(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
@@ -65,7 +86,10 @@ def _encode(_logger: object, _method: str, event: MutableMapping[str, Any]) -> s
     error: BaseException | None = sys.exc_info()[1] if found is True else (found or (None, None))[1]
     if error is not None:
         event["places"] = places(error)
-    return json.encode(event, enc_hook=str).decode()
+    left_out = sorted(event.keys() - FIELDS)
+    line = {name: value for name, value in event.items() if name in FIELDS}
+    text = json.encode({**line, "left_out": left_out} if left_out else line, enc_hook=str).decode()
+    return text if text.isascii() and "\x7f" not in text else text.translate(_ESCAPES)
 
 
 def places(error: BaseException) -> list[str]:

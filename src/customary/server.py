@@ -5,6 +5,7 @@ import contextlib
 import errno
 import http.client
 import os
+import resource
 import signal
 import socket
 import sys
@@ -17,9 +18,9 @@ from pathlib import Path
 
 import asyncpg
 import msgspec
+import structlog
 from granian.constants import HTTPModes, Interfaces, Loops
 from granian.http import HTTP1Settings
-from granian.server.mp import MPServer
 
 from customary import background, keyring, logs
 from customary.api import limits
@@ -27,16 +28,24 @@ from customary.connectors.addresses import parse_networks
 from customary.connectors.mail_server import mail_server
 from customary.domain.account import ApiKey, Scope
 from customary.errors import Failure, SetupError
-from customary.operations.accounts import create_account, create_key
+from customary.http_server import HttpServer
+from customary.operations import doctor
+from customary.operations.accounts import create_account
+from customary.operations.api_keys import create_key
 from customary.settings import PREFIX, Settings
 from customary.storage import accounts, embedded, schema
 from customary.storage.migrate import migrate
+from customary.storage.secret_keys import KeyRing, parse
 
 DEFAULT_ACCOUNT = "default"
 LOOPBACK = "127.0.0.0/8,::1/128"
 PORT_WAIT_SECONDS = 5.0
 READY_WAIT_SECONDS = 60.0
+MOST_CONNECTIONS = 4096
+SPARE_FILES = 256
 _POLL_SECONDS = 0.02
+
+_log = structlog.get_logger("customary.server")
 
 
 class FirstKey(msgspec.Struct, frozen=True):
@@ -62,11 +71,20 @@ def database(settings: Settings) -> Generator[Urls]:
     """
     if settings.database_url is not None:
         asyncio.run(schema.require_service(settings.database_url))
+        asyncio.run(warn_of_settings(settings.database_url))
         yield Urls(settings.database_url, settings.database_url)
         return
     with embedded.start(settings.data_dir, holder="server") as cluster:
         asyncio.run(migrate(cluster.addresses.owner_url))
         yield Urls(cluster.addresses.service_url, cluster.addresses.owner_url)
+
+
+async def warn_of_settings(url: str) -> None:
+    """Log every setting of this database that endangers what is stored. Whoever tries things out may want it so."""
+    async with schema.connection(url) as connection:
+        for finding in await doctor.settings(connection):
+            if finding.verdict is doctor.Verdict.PROBLEM:
+                _log.warning("database_endangered", kind=finding.topic, found=finding.found, advice=finding.advice)
 
 
 @contextmanager
@@ -96,16 +114,14 @@ def service_url(settings: Settings) -> Generator[str]:
         yield addresses.service_url
 
 
-async def first_key(url: str) -> FirstKey | None:
+async def first_key(url: str, ring: KeyRing) -> FirstKey | None:
     """On the first start, the account `default` with a key; None where there is an account already."""
     try:
         async with schema.connection(url) as connection, connection.transaction():
             if await accounts.all_accounts(connection):
                 return None
             account = await create_account(connection, DEFAULT_ACCOUNT)
-            key, secret = await create_key(
-                connection, account.id, name="first key", scopes=frozenset(Scope), pinned_version=None
-            )
+            key, secret = await create_key(connection, account.id, ring=ring, name="first key", scopes=frozenset(Scope))
             return FirstKey(key, secret)
     except (Failure, asyncpg.InsufficientPrivilegeError):
         return None  # another server was first, or this role may not: `customary accounts create` is there for both
@@ -122,6 +138,7 @@ def run(settings: Settings, *, on_ready: Callable[[str, FirstKey | None], None],
     # These refuse what is malformed, before anything is started.
     mail_server(settings.smtp_url, settings.mail_from)
     parse_networks(settings.webhook_allow or "")
+    parse_networks(settings.trusted_proxies or "", f"{PREFIX}TRUSTED_PROXIES")
     keyring.find(settings)
     settings = msgspec.structs.replace(settings, host=_numeric(settings.host))
     address = f"http://{'[' + settings.host + ']' if ':' in settings.host else settings.host}:{settings.port}"
@@ -132,15 +149,15 @@ def run(settings: Settings, *, on_ready: Callable[[str, FirstKey | None], None],
         database(settings) as urls,
         _shared_limits() as limits_file,
     ):
-        os.environ[f"{PREFIX}SECRET_KEYS"] = keyring.prepare(settings, urls.service)
+        keys = os.environ[f"{PREFIX}SECRET_KEYS"] = keyring.prepare(settings, urls.service)
         os.environ.pop(f"{PREFIX}SECRET_KEYS_FILE", None)
-        first = asyncio.run(first_key(urls.owner))
+        first = asyncio.run(first_key(urls.owner, parse(keys)))
         os.environ[f"{PREFIX}DATABASE_URL"] = urls.service
         os.environ[f"{PREFIX}POOL_SIZE"] = str(settings.pool_size)
         os.environ[f"{PREFIX}LIMITS_FILE"] = str(limits_file)
         if settings.database_url is None and settings.webhook_allow is None:
             os.environ[f"{PREFIX}WEBHOOK_ALLOW"] = LOOPBACK  # so that trying it out works
-        http_server = _http_server(settings)
+        http_server = make_http_server(settings)
         register_after_fork(http_server, _begin_worker)
         threading.Thread(
             target=_announce, args=(settings, http_server, lambda: on_ready(address, first)), daemon=True
@@ -152,26 +169,29 @@ def run(settings: Settings, *, on_ready: Callable[[str, FirstKey | None], None],
             raise SetupError(message)
 
 
-def _http_server(settings: Settings) -> MPServer:
+def make_http_server(settings: Settings, application: str = "customary.app:create") -> HttpServer:
     """Granian with the limits that it leaves open by default.
 
-    A worker that dies is replaced instead of ending the server, one that does not stop is killed, and header lines
-    are bounded in size and time.
+    A worker that dies is replaced instead of ending the server, one that does not stop is killed, and headers are
+    bounded in time; in size as well, behind the limits of `api.head`, which answer what is only a little too large.
+    `application` names the function that makes what a worker process serves.
     """
-    made = MPServer(
-        "customary.app:create",
+    made = HttpServer(
+        application,
         factory=True,
         address=settings.host,
         port=settings.port,
         interface=Interfaces.ASGI,
         loop=Loops.uvloop,
         http=HTTPModes.http1,
-        http1_settings=HTTP1Settings(header_read_timeout=5_000, max_buffer_size=16_384),
+        http1_settings=HTTP1Settings(header_read_timeout=5_000, max_buffer_size=65_536),
         websockets=False,
+        backpressure=most_connections(),
         workers=settings.workers,
         respawn_failed_workers=True,
         respawn_interval=0.1,
-        workers_kill_timeout=15,
+        # Whoever has sent a request has its answer by then: see `api.deadline`. What is cut off are unfinished bodies.
+        workers_kill_timeout=8,
         log_dictconfig=logs.standard_library(),
     )
     # It takes the end of its terminal for a wish to reload and runs on unseen; only `nohup` shall mean that.
@@ -182,13 +202,35 @@ def _http_server(settings: Settings) -> MPServer:
     return made
 
 
-def _begin_worker(_http_server: MPServer) -> None:
+def most_connections() -> int:
+    """How many connections each worker holds at once, those included that nobody says anything on.
+
+    A worker that runs out of file descriptors could not even reach its database, so there are always some left.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard == resource.RLIM_INFINITY:
+        return MOST_CONNECTIONS
+    return min(MOST_CONNECTIONS, max(hard // 2, hard - SPARE_FILES))
+
+
+def allow_files() -> None:
+    """Let this process open as many files as its connections need: the usual limit is a quarter of that."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_CONNECTIONS + SPARE_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(
+            resource.RLIMIT_NOFILE, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard)
+        )
+
+
+def _begin_worker(_http_server: HttpServer) -> None:
     """The first thing in a worker process, which is told to stop by its parent alone.
 
     In a session of its own it is spared what a terminal sends to all; and until it has handlers of its own a signal
     ends it: those that it inherits would lose one, and the parent would wait for it in vain.
     """
     os.setsid()
+    allow_files()
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
@@ -251,7 +293,7 @@ def _probe(settings: Settings) -> None:
         probe.bind((settings.host, settings.port))
 
 
-def _announce(settings: Settings, http_server: MPServer, on_ready: Callable[[], None]) -> None:
+def _announce(settings: Settings, http_server: HttpServer, on_ready: Callable[[], None]) -> None:
     """Call `on_ready` as soon as the service answers, within a minute."""
     deadline = time.monotonic() + READY_WAIT_SECONDS
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 - compared, not bound

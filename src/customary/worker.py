@@ -24,6 +24,7 @@ from customary.lifeline import tie_to
 from customary.operations.deliveries import Courier
 from customary.operations.work import CAPACITY, Engine
 from customary.settings import Settings
+from customary.storage.connections import WORK
 from customary.storage.database import Database
 from customary.storage.deliveries import Order
 from customary.storage.secret_keys import KeyRing
@@ -52,7 +53,7 @@ def parent_pid() -> int | None:
 async def _work(database_url: str, settings: Settings, keys: KeyRing, capacity: int) -> None:
     server = mail_server(settings.smtp_url, settings.mail_from)
     webhooks = WebhookSender(parse_networks(settings.webhook_allow or ""))
-    database = await Database.open(database_url, pool_size=settings.pool_size, keys=keys)
+    database = await Database.open(database_url, pool_size=settings.pool_size, keys=keys, limits=WORK)
     courier = Courier(database, webhooks=webhooks, mailer=Mailer(server) if server else None, payload=body)
     engine = Engine(database, {Kind.DELIVERY: courier.deliver, Kind.ALERT: courier.alert}, capacity=capacity)
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -18,6 +18,7 @@ from typing import IO, Any
 import httpx
 import pytest
 from msgspec import Struct
+from tests.support import canaries
 
 from customary.storage import embedded
 from customary.storage.embedded_processes import database_user, of_cluster
@@ -67,6 +68,8 @@ def customary(*arguments: str | Path, given: Mapping[str, str] | None = None, ti
         timeout=timeout_seconds,
         check=False,
     )
+    logged = [line for line in done.stderr.splitlines() if line.startswith("{")]
+    canaries.WATCH.take("the log of a command", "\n".join(logged))
     return Ran(done.returncode, done.stdout, done.stderr)
 
 
@@ -212,6 +215,7 @@ class Service:
                 os.kill(pid, signal.SIGKILL)
         for file in self._files:
             file.close()
+        canaries.WATCH.read(Path(self._files[1].name))
 
 
 def start(
@@ -246,6 +250,7 @@ def new_data_dir() -> Generator[Path]:
         Path(parent).chmod(0o755)
         yield Path(parent) / "data"
         until(lambda: not database_processes(Path(parent) / "data"))
+        canaries.WATCH.read(Path(parent))
 
 
 @pytest.fixture

@@ -15,7 +15,9 @@ from urllib.parse import quote
 
 import asyncpg
 from msgspec import Struct
+from msgspec.structs import replace
 from tests.faults.support import free_port, until
+from tests.support import canaries
 
 from customary.storage import embedded_places
 from customary.storage.embedded_processes import OsUser, spawn
@@ -49,8 +51,23 @@ def _binaries(major: int, user: OsUser) -> Path:
     return debian if _is_whole(debian) else embedded_places.binaries(user)
 
 
+class Place(Struct, frozen=True):
+    """Where and how a server runs, if not in memory, on the loopback interface and with what is set for tests.
+
+    `parent` is the directory that it gets one of its own in, `wal` that of its log, `settings` come after all others;
+    `through` is the command that starts it, and `by_root` says that this one needs to be root, and sees to the user.
+    """
+
+    address: str = "127.0.0.1"
+    parent: Path | None = None
+    wal: Path | None = None
+    settings: tuple[str, ...] = ()
+    through: tuple[str, ...] = ()
+    by_root: bool = False
+
+
 class Server(Struct):
-    """One PostgreSQL server on a port of the loopback interface."""
+    """One PostgreSQL server on a port of the loopback interface, or where its place is."""
 
     major: int
     port: int
@@ -58,13 +75,14 @@ class Server(Struct):
     _command: list[str | Path]
     _directory: Path
     _user: OsUser
+    address: str = "127.0.0.1"
     _process: subprocess.Popen[bytes] | None = None
     _made: int = 0
 
     def url(self, database: str = "postgres", role: str = "postgres", password: str | None = None) -> str:
         """The URL of this database for this role; without a password the administrator's."""
         secret = quote(password or self.password, safe="")
-        return f"postgresql://{role}:{secret}@127.0.0.1:{self.port}/{database}"
+        return f"postgresql://{role}:{secret}@{self.address}:{self.port}/{database}"
 
     async def run(self, *statements: str, database: str = "postgres") -> object:
         """What the last of these statements answers to the administrator."""
@@ -112,6 +130,26 @@ class Server(Struct):
             )
         until(self._answers)
 
+    @property
+    def pid(self) -> int:
+        """The id of its first process."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def data(self) -> Path:
+        """The directory of its data."""
+        return self._directory / "data"
+
+    @property
+    def log(self) -> str:
+        """What it said so far."""
+        return (self._directory / "log").read_text(encoding="utf-8", errors="replace")
+
+    def has_ended(self) -> bool:
+        """Whether it is over, by itself or not."""
+        return self._process is None or self._process.poll() is not None
+
     def stop(self) -> None:
         """Stop it as a crash would, which is the fastest way."""
         if self._process is not None:
@@ -129,12 +167,13 @@ class Server(Struct):
 
 
 @contextmanager
-def running(major: int) -> Generator[Server]:
+def running(major: int, place: Place = Place()) -> Generator[Server]:  # noqa: B008 - it is frozen
     """A fresh server of this major version."""
     user, password = unprivileged(), secrets.token_hex(8)
     binaries = _binaries(major, user)
     room = _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > 1024**3
-    with tempfile.TemporaryDirectory(prefix="customary-postgresql-", dir=_MEMORY if room else None) as parent:
+    above = place.parent or (_MEMORY if room else None)
+    with tempfile.TemporaryDirectory(prefix="customary-postgresql-", dir=above) as parent:
         Path(parent).chmod(0o755)
         directory = Path(parent) / "server"
         directory.mkdir(mode=0o700)
@@ -144,15 +183,22 @@ def running(major: int) -> Generator[Server]:
             os.chown(directory, user.uid, user.gid)
             os.chown(secret, user.uid, user.gid)
         data, port = directory / "data", free_port()
-        _initdb([binaries / "initdb", "-D", data, "-U", "postgres", f"--pwfile={secret}"], directory, user)
-        settings = ("listen_addresses=127.0.0.1", f"port={port}", "unix_socket_directories=", "max_connections=100")
-        command = [binaries / "postgres", "-D", data, *(part for each in settings for part in ("-c", each))]
-        server = Server(major, port, password, command, directory, user)
+        options = [f"--pwfile={secret}", *([f"--waldir={place.wal}"] if place.wal else [])]
+        _initdb([binaries / "initdb", "-D", data, "-U", "postgres", *options], directory, user)
+        with (data / "pg_hba.conf").open("a") as rules:
+            rules.write("host all all samenet scram-sha-256\n")
+        settings = (f"listen_addresses={place.address}", f"port={port}", "unix_socket_directories=")
+        settings += ("max_connections=100", *place.settings)
+        command = [*place.through, binaries / "postgres", "-D", data]
+        command += [part for each in settings for part in ("-c", each)]
+        starter = replace(user, switch=user.switch and not place.by_root)
+        server = Server(major, port, password, command, directory, starter, place.address)
         try:
             server.start()
             yield server
         finally:
             server.stop()
+            canaries.WATCH.read(directory / "log")
 
 
 def _initdb(command: list[str | Path], directory: Path, user: OsUser) -> None:

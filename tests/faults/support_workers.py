@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from tests.faults.support import PROGRAM, environment
+from tests.support import canaries
 from tests.support.keys import TEXT
 
 from customary.crashpoint import VARIABLE
@@ -128,6 +129,7 @@ async def workers(
         await made.close()
         with contextlib.suppress(asyncio.CancelledError):
             await listening
+        canaries.WATCH.read(log)
 
 
 @asynccontextmanager

@@ -229,13 +229,24 @@ def test_a_killed_postmaster_is_started_again(data_dir: Path, *, busy: bool) -> 
     assert not processes(data_dir)
 
 
-def test_a_postmaster_that_keeps_dying_is_given_up(data_dir: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Restarts are bounded: after five within a minute the loss is logged loudly, and stop still works."""
+def test_a_postmaster_that_keeps_dying_is_never_given_up(
+    data_dir: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After some restarts within a minute it is started less often, which is logged loudly, but always again.
+
+    Whoever stops the cluster does not wait for that.
+    """
+    monkeypatch.setattr(embedded, "_RESTARTS", 2)
+    monkeypatch.setattr(embedded, "_PAUSE_SECONDS", 0.2)
     with embedded.start(data_dir, holder="server") as database:
-        for _ in range(6):
+        for ended in range(1, 5):
             os.kill(until(lambda: embedded.describe(data_dir).postmaster_pid), signal.SIGKILL)
-            until(lambda: answers(database.addresses.owner_url) or "giving up" in caplog.text)
-        until(lambda: "giving up" in caplog.text)
+            until(lambda ended=ended: caplog.text.count("starting it again") == ended)
+            until(lambda: answers(database.addresses.owner_url))
+        assert caplog.text.count("PostgreSQL ended 3 times within a minute; the next start is in 0.2 seconds") == 2
+        monkeypatch.setattr(embedded, "_PAUSE_SECONDS", 600.0)
+        os.kill(postmaster(data_dir), signal.SIGKILL)
+        until(lambda: "the next start is in 600 seconds" in caplog.text)
     assert not processes(data_dir)
 
 

@@ -11,10 +11,11 @@ import pytest
 from tests.faults.support import Key, customary, free_port, refused, serving, succeeded, until
 from tests.faults.support_postgresql import Server, majors, running, what_to_run
 from tests.support import bodies
-from tests.support.keys import TEXT
+from tests.support.keys import KEYS, TEXT
 
 from customary.domain.account import Scope
-from customary.operations.accounts import create_account, create_key
+from customary.operations.accounts import create_account
+from customary.operations.api_keys import create_key
 from customary.storage import schema
 from customary.storage.database import Database
 
@@ -150,7 +151,7 @@ async def test_a_login_that_may_only_serve(postgresql: Server, tmp_path: Path) -
     owner_url = await postgresql.migrated()
     async with schema.connection(owner_url) as connection:
         account = await create_account(connection, "acme")
-        made, secret = await create_key(connection, account.id, name="", scopes=frozenset(Scope), pinned_version=None)
+        made, secret = await create_key(connection, account.id, ring=KEYS, name="", scopes=frozenset(Scope))
     other_url, _ = await postgresql.database(owner=False)
     url = other_url.replace(database_name(other_url), database_name(owner_url))
     await postgresql.run(what_to_run(serve(url)), "SELECT 1")

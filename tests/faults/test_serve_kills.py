@@ -1,19 +1,28 @@
 """`customary serve` under kill -9 and without its database: what was answered stays, and nobody waits for long."""
 
+import asyncio
 import contextlib
+import json
 import os
+import resource
 import signal
 import threading
 import time
-from collections.abc import Generator
+from collections import Counter
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import httpx
 from msgspec import Struct
 from tests.faults.support import Service, data_dir, database_processes, free_port, postmaster, serving, until
+from tests.faults.support_database import until as soon
+from tests.faults.support_http import Client, Seen
 from tests.support import bodies
+
+from customary.storage import embedded
 
 __all__ = ["data_dir"]
 
@@ -101,6 +110,101 @@ def test_a_killed_worker_is_replaced(data_dir: Path) -> None:
         with service.client() as client:
             assert create(client, "after").status == 201
         assert service.signal(signal.SIGTERM) == 0
+
+
+def test_of_a_killed_worker_only_what_it_had_is_lost(data_dir: Path) -> None:
+    """Each client can lose the one request that the killed process was answering; the next one finds the other."""
+    with serving(data_dir, "--workers", "2") as service:
+        seen = asyncio.run(asking_while(service, lambda: os.kill(min(service.workers()), signal.SIGKILL)))
+        assert max(Counter(client for client, each in seen if each.status != 200).values(), default=0) <= 1
+        assert len(seen) > 20 * CLIENTS
+
+
+CLIENTS = 8
+
+
+async def asking_while(service: Service, event: Callable[[], None]) -> list[tuple[int, Seen]]:
+    """What so many clients see who ask one thing after another, before the event and after it."""
+    seen: list[tuple[int, Seen]] = []
+    clients = [Client(service.port, service.key) for _ in range(CLIENTS)]
+
+    async def ask(number: int, client: Client) -> None:
+        for _ in range(60):
+            each = await client.get("/api/customers?limit=1")
+            seen.append((number, each))
+        client.close()
+
+    tasks = [asyncio.create_task(ask(number, client)) for number, client in enumerate(clients)]
+    await soon(lambda: is_true(len(seen) >= 10 * CLIENTS))
+    event()
+    await asyncio.gather(*tasks)
+    return seen
+
+
+async def is_true(found: object) -> bool:
+    return bool(found)
+
+
+def test_a_stop_lets_everybody_have_an_answer(data_dir: Path) -> None:
+    """Requests that are on their way are answered, whatever they wait for; connections without any do not count."""
+    with serving(data_dir, "--workers", "2") as service:
+        with embedded.running(data_dir) as addresses:
+            url = addresses.owner_url
+        answers = asyncio.run(stopped(service, url))
+        assert [each.status for each in answers] == [201] * CLIENTS
+        assert service.process.wait(LONGEST_SECONDS) == 0
+        assert not [line for line in service.log() if line["level"] != "info"]
+
+
+async def stopped(service: Service, url: str) -> list[Seen]:
+    """What clients are answered who wait for a lock while the service is told to stop."""
+    idle = [Client(service.port, service.key) for _ in range(20)]
+    for client in idle:
+        assert (await client.get("/api/customers?limit=1")).status == 200
+    blocking = await asyncpg.connect(url)
+    body = json.dumps(bodies.newest()).encode()
+    clients = [Client(service.port, service.key) for _ in range(CLIENTS)]
+    async with blocking.transaction():
+        await blocking.execute("LOCK TABLE customary.customers")
+        asked = [asyncio.create_task(client.post("/api/customers", body)) for client in clients]
+        waiting = "SELECT count(*) = $1 FROM pg_locks WHERE relation = 'customary.customers'::regclass AND NOT granted"
+        await soon(lambda: blocking.fetchval(waiting, CLIENTS))
+        service.process.send_signal(signal.SIGTERM)
+        await asyncio.to_thread(until, lambda: service.status("/healthz") is None)  # nobody is let in any more
+    answers = await asyncio.gather(*asked)
+    await blocking.close()
+    for client in (*idle, *clients):
+        client.close()
+    return answers
+
+
+def test_a_process_without_memory(data_dir: Path) -> None:
+    """What does not fit is to be sent again; the process goes on, or dies of it and another takes its place."""
+    with serving(data_dir) as service:
+        (victim,) = service.workers()
+        used = int(Path(f"/proc/{victim}/statm").read_text(encoding="utf-8").split()[0]) * resource.getpagesize()
+        resource.prlimit(victim, resource.RLIMIT_AS, (used, resource.RLIM_INFINITY))
+        found: Counter[int | None] = Counter()
+
+        def is_noticed() -> bool:
+            try:
+                with service.client() as client:
+                    found[client.post("/customers", content=LARGE, headers=OF_JSON).status_code] += 1
+            except httpx.TransportError:
+                found[None] += 1
+            return bool(found[503] or found[None])
+
+        until(is_noticed)
+        assert set(found) <= {400, 503, None}
+        if victim in service.workers():
+            resource.prlimit(victim, resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        until(service.is_ready)
+        with service.client() as client:
+            assert create(client, "afterwards").status == 201
+
+
+OF_JSON = {"Content-Type": "application/json"}
+LARGE = b'{"legalName": "' + b"x" * 900_000 + b'"}'
 
 
 def test_the_database_does_not_answer(data_dir: Path) -> None:

@@ -4,26 +4,26 @@ It picks the version, checks the key and its rate, finds the endpoint, and reads
 on a bound connection; a write is handed to `writes`.
 """
 
-import re
 from time import perf_counter
 from uuid import UUID
 
 import msgspec
 import structlog
-from uuid_utils import uuid7
 
 from customary import errors
 from customary.api import auth, conditions, failures, guard, limits, reading, versions, writes
+from customary.api.deadline import Deadline
 from customary.api.endpoint import Call, Endpoint
 from customary.api.http import Request, Response, query_parameters
+from customary.api.request_ids import request_id
 from customary.api.version import Version
 from customary.domain.account import ApiKey
 from customary.domain.activity import ActorType, Caller
 from customary.logs import places
 from customary.storage.database import Database
+from customary.storage.failures import IN_DOUBT
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _log = structlog.get_logger("customary.api")
 _encode = msgspec.json.Encoder().encode
 
@@ -33,6 +33,7 @@ class Services(msgspec.Struct, frozen=True):
 
     database: Database
     limiter: limits.Limiter
+    authenticator: auth.Authenticator
     has_mail: bool = False
 
 
@@ -40,26 +41,31 @@ class _Exchange(msgspec.Struct):
     """What becomes known about a request while it is answered."""
 
     request_id: str
+    flaw: errors.Failure | None
+    deadline: Deadline
     version: Version = versions.NEWEST
     key: ApiKey | None = None
     rate: limits.Decision | None = None
     endpoint: Endpoint | None = None
+    is_writing: bool = False
 
 
 async def answer(
-    services: Services, request: Request, segments: tuple[str, ...]
+    services: Services, request: Request, segments: tuple[str, ...], flaw: errors.Failure | None = None
 ) -> tuple[Response, list[tuple[bytes, bytes]]]:
-    """The answer to a request, and the headers that every answer under `/api` carries. Never raises."""
+    """The answer to a request, and the headers that every answer under `/api` carries. Never raises.
+
+    A `flaw` of its head is all the answer that it gets.
+    """
     started = perf_counter()
-    exchange = _Exchange(_request_id(request))
+    exchange = _Exchange(request_id(request.header(b"x-request-id")), flaw, Deadline())
     try:
-        response = await _answer(services, request, segments, exchange)
+        async with exchange.deadline:
+            response = await _answer(services, request, segments, exchange)
     except errors.Failure as failure:
         response = failures.response(failure)
     except Exception as error:  # noqa: BLE001 - the last resort: a defect of ours is answered and logged, not passed on
-        _log.error("request_failed", request_id=exchange.request_id, places=places(error))
-        message = f"Something went wrong on our side. Tell the operator the request id {exchange.request_id}."
-        response = failures.response(errors.Internal(message))
+        response = failures.response(_late(exchange) if exchange.deadline.has_passed else _defect(exchange, error))
     _log_request(request, exchange, response, perf_counter() - started)
     return response, [
         (b"sequence-version", exchange.version.header),
@@ -69,10 +75,28 @@ async def answer(
     ]
 
 
+def _late(exchange: _Exchange) -> errors.Failure:
+    """What to say at the deadline: a write that was given to the database may be committed."""
+    if exchange.is_writing:
+        return errors.Unavailable(IN_DOUBT)
+    return errors.Unavailable("This could not be answered in time; nothing was changed. Try again in a moment.")
+
+
+def _defect(exchange: _Exchange, error: Exception) -> errors.Failure:
+    if isinstance(error, MemoryError):
+        _log.error("memory_exhausted", request_id=exchange.request_id)
+        return errors.Unavailable("There is no memory for this request right now; try again in a moment.")
+    _log.error("request_failed", request_id=exchange.request_id, places=places(error))
+    message = f"Something went wrong on our side. Tell the operator the request id {exchange.request_id}."
+    return errors.Internal(message)
+
+
 async def _answer(services: Services, request: Request, segments: tuple[str, ...], exchange: _Exchange) -> Response:
     asked = versions.named(request.headers.get(b"sequence-version"))
     exchange.version = asked or exchange.version
-    key = exchange.key = await auth.authenticate(services.database, request.headers.get(b"authorization"))
+    if exchange.flaw is not None:
+        return failures.response(exchange.flaw)
+    key = await _admit(services, request, exchange)
     if asked is None and key.pinned_version in versions.LIVE:
         exchange.version = versions.LIVE[key.pinned_version]
     exchange.rate = services.limiter.take(key.client_id, key.requests_per_minute)
@@ -85,7 +109,18 @@ async def _answer(services: Services, request: Request, segments: tuple[str, ...
     if endpoint.is_read:
         return await _read(services.database, request, endpoint, key.account_id, call, parameters)
     write = await _write(request, segments, exchange, endpoint, key, call, parameters)
+    exchange.is_writing = True
     return await writes.run(services.database, write)
+
+
+async def _admit(services: Services, request: Request, exchange: _Exchange) -> ApiKey:
+    """The key of this request. Raises `Unauthorized`, and `RateLimited` after too many wrong secrets."""
+    credentials = services.authenticator.credentials(request)
+    exchange.rate = services.authenticator.too_many_failures(credentials)
+    if exchange.rate is not None:
+        auth.put_off(exchange.rate)
+    exchange.key = await services.authenticator.authenticate(credentials)
+    return exchange.key
 
 
 async def _read(
@@ -122,7 +157,9 @@ async def _write(
     is_dry_run = exchange.version.has_extensions and reading.flag(parameters, "dryRun")
     raw, arguments = b"", tuple[object, ...]()
     if endpoint.body is not None:
-        raw = await guard.read_body(request, guard.MERGE_PATCH_TYPES if endpoint.is_merge_patch else guard.JSON_TYPES)
+        media_types = guard.MERGE_PATCH_TYPES if endpoint.is_merge_patch else guard.JSON_TYPES
+        with exchange.deadline.paused():
+            raw = await guard.read_body(request, media_types)
         value = guard.parse_json(raw)
         arguments = (value if endpoint.is_merge_patch else reading.read_body(endpoint.body, value),)
     return writes.Write(
@@ -136,12 +173,6 @@ async def _write(
         if_match=request.headers.get(b"if-match"),
         is_dry_run=is_dry_run,
     )
-
-
-def _request_id(request: Request) -> str:
-    """The caller's id for this request if it is a plain one, else a new one."""
-    given = request.header(b"x-request-id")
-    return given.decode() if given is not None and _REQUEST_ID.fullmatch(given) else str(uuid7())
 
 
 def _log_request(request: Request, exchange: _Exchange, response: Response, seconds: float) -> None:

@@ -1,5 +1,6 @@
 """Lists on the wire: limits, orders and cursors, the same in every version."""
 
+import time
 from collections.abc import Collection
 from datetime import datetime
 from typing import Annotated, Any, TypeAlias
@@ -7,7 +8,7 @@ from typing import Annotated, Any, TypeAlias
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from customary.api.cursors import Cursors
+from customary.api.cursors import GOOD_FOR_DAYS, Cursors
 from customary.api.endpoint import Call
 from customary.api.wire import Filter, Wire, or_unset, rule
 from customary.domain.customer import Customer
@@ -25,6 +26,7 @@ from customary.storage import customer_pages, organizations
 from customary.storage.database import Reading
 
 DEFAULT_LIMIT = 20
+_SECONDS_OF_A_DAY = 86_400
 _PROPERTY_PREFIX = "customProperties."
 
 Limit: TypeAlias = Annotated[
@@ -34,7 +36,7 @@ Cursor: TypeAlias = Annotated[
     str,
     Meta(
         description="A cursor from `pagination` of another page of the same list, with the same filters and order."
-        " Leave it out for the first page."
+        f" Leave it out for the first page. It is good for {GOOD_FOR_DAYS} days."
     ),
 ]
 
@@ -144,7 +146,8 @@ def pager(
     values are of `value_type`. A cursor of another list is refused. Raises `Invalid`.
     """
     is_descending = _is_descending(parameters.sort_order)
-    cursors = Cursors(call.cursor_secret, msgspec.json.encode((*list_key, is_descending)), value_type)
+    list_bytes = msgspec.json.encode((*list_key, is_descending))
+    cursors = Cursors(call.cursor_secret, list_bytes, value_type, _today())
     after, before = parameters.after, parameters.before
     if after is not UNSET and before is not UNSET:
         message = "'after' and 'before' name two directions; give one of them."
@@ -183,6 +186,10 @@ async def customer_page(
     if CustomerPart.ORGANIZATIONS in parts:
         page = msgspec.structs.replace(page, items=await organizations.with_organizations(reading, page.items))
     return page, asked.pagination(page)
+
+
+def _today() -> int:
+    return int(time.time() // _SECONDS_OF_A_DAY)
 
 
 def _is_descending(sort_order: str | UnsetType) -> bool:

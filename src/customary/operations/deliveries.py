@@ -56,6 +56,9 @@ class Courier:
             return
         crashpoint("delivery.before_send")
         answer = await self._send(job, order)
+        if answer is None:
+            await persistently(lambda: self._cancel(job))
+            return
         crashpoint("delivery.after_send")
         await persistently(lambda: self._record(job, order, answer))
         crashpoint("delivery.after_commit")
@@ -91,7 +94,8 @@ class Courier:
             if await jobs.finish(tx, job, _following(job, answer, Health(), tx)):
                 await deliveries.record(tx, job, answer)
 
-    async def _send(self, job: Job, order: Order) -> Answer:
+    async def _send(self, job: Job, order: Order) -> Answer | None:
+        """What came of it; None where the policy was deleted after the look-up and nothing was sent."""
         match order.channel:
             case Channel.WEBHOOK:
                 return await self._post(job, order)
@@ -100,9 +104,11 @@ class Courier:
             case _:
                 assert_never(order.channel)
 
-    async def _post(self, job: Job, order: Order) -> Answer:
+    async def _post(self, job: Job, order: Order) -> Answer | None:
         try:
             secrets = await persistently(lambda: self._secrets(job, order))
+            if not secrets and await persistently(lambda: self._look_up(job)) is None:
+                return None  # its secrets went with the policy
             body = self._payload(job.account_id, order)
         # The policy is older than what this release still speaks, or its key is not at hand: both are for people to
         # mend, and until then the recipient is paused.

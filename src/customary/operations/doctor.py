@@ -11,7 +11,8 @@ from customary.connectors.mail import Mailer
 from customary.connectors.mail_server import MailServer
 from customary.domain.delivery import Outcome
 from customary.operations.encryption import rows_by_key
-from customary.storage import encrypted_rows, event_feed, jobs, schema
+from customary.storage import api_keys, encrypted_rows, event_feed, jobs, schema
+from customary.storage.api_keys import Need
 from customary.storage.database import Connection
 from customary.storage.secret_keys import KeyRing
 
@@ -69,7 +70,7 @@ async def examine(
     """Everything there is to say about this database, this machine and the mail server."""
     return [
         await _schema(connection),
-        *await _settings(connection),
+        *await settings(connection),
         await _service_role(connection),
         await _connections(connection, pool_connections),
         await _clock(connection),
@@ -89,7 +90,8 @@ async def _schema(connection: Connection) -> Finding:
     return Finding("schema", Verdict.PROBLEM, f"version {found}, needed is {schema.HEAD}", advice)
 
 
-async def _settings(connection: Connection) -> list[Finding]:
+async def settings(connection: Connection) -> list[Finding]:
+    """Whether this server keeps what it was told, and as it was told."""
     rows = await connection.fetch(SETTINGS, list(_SETTINGS))
     found = {row["name"]: row["setting"] for row in rows}
     return [_setting(name, found.get(name, "unknown")) for name in _SETTINGS]
@@ -148,7 +150,8 @@ async def _secrets(connection: Connection, keys: KeyRing) -> list[Finding]:
     async with connection.transaction():
         await connection.execute(f"SET LOCAL ROLE {schema.SERVICE_ROLE}")
         rows = rows_by_key(await encrypted_rows.by_key(connection))
-    return [secrets(rows, keys)]
+        needs = await api_keys.needs(connection)
+    return [secrets(rows, keys), api_secrets(needs, keys)]
 
 
 def secrets(rows: dict[str | None, int], keys: KeyRing) -> Finding:
@@ -167,6 +170,22 @@ def secrets(rows: dict[str | None, int], keys: KeyRing) -> Finding:
         return Finding(topic, Verdict.WARNING, "there are no secret keys, without which no server starts", advice)
     found = f"{sum(rows.values())} rows, all encrypted; the key in use is {keys.first}"
     return Finding(topic, Verdict.FINE, found)
+
+
+def api_secrets(needs: list[Need], keys: KeyRing) -> Finding:
+    """Whether the secrets of API keys can be checked with these keys."""
+    topic, count = "API secrets", sum(need.secrets for need in needs)
+    missing = [need for need in needs if need.key_id is not None and need.key_id not in keys.ids]
+    if missing:
+        found = f"{sum(need.secrets for need in missing)} need keys that are not here, and open nothing"
+        names = ", ".join(str(need.key_id) for need in missing)
+        advice = f"Add these keys to the secret keys again: {names}. If they are lost, see: customary keys rotate"
+        return Finding(topic, Verdict.PROBLEM, found, advice)
+    plain = sum(need.secrets for need in needs if need.key_id is None)
+    if plain:
+        advice = "Start the server, which does that."
+        return Finding(topic, Verdict.PROBLEM, f"{plain} are hashed without a secret key", advice)
+    return Finding(topic, Verdict.FINE, f"{count} in use, all hashed with keys that are here")
 
 
 async def change_feed(connection: Connection) -> list[Finding]:

@@ -1,10 +1,14 @@
-"""The pool, the tenant that every connection is bound to, and what a failure of the database means.
+"""The pool, and the tenant that every use of a connection is bound to.
 
 There is no way to a row without saying whose rows are wanted. Writes run in a `Tx`, a transaction with the tenant set
 for its length. Single reads run `Bound`: the connection remembers whose setting it holds and sets it again only when
 that changes, which saves three of a read's four round trips.
+
+A connection that is in doubt is dropped, never given back: see `_Use`.
 """
 
+import asyncio
+import contextlib
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -15,59 +19,27 @@ import asyncpg
 from msgspec import Struct
 
 from customary.domain.activity import Caller, Event
-from customary.errors import Conflict, Contended, Failure, Unavailable
-from customary.storage.schema import SEARCH_PATH, SERVICE_ROLE
+from customary.errors import Unavailable
+from customary.storage.alarms import raise_alarm
+from customary.storage.connections import (
+    LOCK_TIMEOUT_SECONDS,
+    REQUESTS,
+    Connection,
+    Connector,
+    Limits,
+    Record,
+    TenantConnection,
+)
+from customary.storage.failures import OF_DATABASE, Meaning, failure_of, meaning_of
 from customary.storage.secret_keys import NO_KEYS, KeyRing
 
+__all__ = ["LOCK_TIMEOUT_SECONDS", "Bound", "Connection", "Database", "Reading", "Record", "Tx", "savepoint"]
+
 ACQUIRE_TIMEOUT_SECONDS = 1.0
-CONNECT_TIMEOUT_SECONDS = 3.0
-COMMAND_TIMEOUT_SECONDS = 8.0
-LOCK_TIMEOUT_SECONDS = 2.0
+_OVER = frozenset({Meaning.LOST, Meaning.GONE})
 
 BEGIN = "SELECT now(), set_config('app.account', $1, true), set_config('lock_timeout', $2, true)"
 BEGIN_WORK = "SELECT set_config('app.work', 'on', true), set_config('app.account', '', true)"
-
-Record: TypeAlias = Any  # asyncpg's Record: a column of it has the type that the SQL gives it, which no checker sees
-Connection: TypeAlias = Any  # asyncpg's Connection or the pool's proxy of one, which have the same methods
-
-# `role` makes every connection the service's role at once, whatever role the URL logs in as: the policies bind it.
-_SERVER_SETTINGS = {
-    "role": SERVICE_ROLE,
-    "search_path": SEARCH_PATH,
-    "application_name": "customary",
-    "timezone": "UTC",
-    "jit": "off",
-    "statement_timeout": "6s",
-    "lock_timeout": f"{LOCK_TIMEOUT_SECONDS:.0f}s",
-    "idle_in_transaction_session_timeout": "10s",
-}
-
-# The one place where the name of a constraint becomes something that a person can act on.
-_CONSTRAINTS = {
-    "customer_aliases_value_key": "An alias of this request was taken by another customer a moment ago.",
-    "contacts_email_key": "Another contact of this customer has the same e-mail address.",
-    "organizations_owner_id_key": "This customer got an organisation a moment ago. Try again.",
-    "payment_settings_customer_id_key": "This customer got payment settings a moment ago.",
-    "accounts_name_key": "An account with this name exists already.",
-}
-
-# Undone as a whole and worth running again at once.
-_CONTENDED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.InvalidCachedStatementError)
-
-_PASSING = (
-    asyncpg.LockNotAvailableError,
-    asyncpg.QueryCanceledError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.ReadOnlySQLTransactionError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # the end of a server can meet the driver between two statements
-    OSError,
-    TimeoutError,
-)
 
 
 class Bound(Struct, frozen=True):
@@ -99,64 +71,72 @@ class Tx(Struct, frozen=True):
 Reading: TypeAlias = Bound | Tx
 
 
-# No account's id, so a connection in this state is bound anew whoever wants it.
-_UNCERTAIN = UUID(int=0)
+class _Use(Struct):
+    """One use of a connection, from the pool and back.
 
+    `commit` is there from the moment that one is asked for. `generation` is the connection's, which cannot be asked
+    any more once it is lost.
+    """
 
-class _TenantConnection(asyncpg.Connection):
-    """A connection that remembers whose tenant setting it holds."""
+    connection: Connection
+    generation: int
+    commit: "asyncio.Task[None] | None" = None
 
-    bound_to: UUID | None = None
-
-    def get_reset_query(self) -> str:
-        """Nothing to reset: the tenant is set before each use, and a reset would cost a fifth of a read."""
-        return ""
-
-    async def bind(self, account_id: UUID | None) -> None:
-        """Let this connection see this account's rows and no others; nobody's for None."""
-        if self.bound_to == account_id:
-            return
-        self.bound_to = _UNCERTAIN  # until the answer is here: a broken off change may have been made or not
-        await self.fetchval("SELECT set_config('app.account', $1, false)", str(account_id or ""))
-        self.bound_to = account_id
+    @property
+    def is_unconfirmed(self) -> bool:
+        """Whether a commit was asked for and not answered yet."""
+        return self.commit is not None and not self.commit.done()
 
 
 class Database:
     """The connections of one process to one database, all of them in the service's role."""
 
-    def __init__(self, pool: Any, cursor_secret: bytes, keys: KeyRing) -> None:  # noqa: ANN401 - asyncpg's pool
-        self._pool = pool
+    def __init__(
+        self,
+        pool: Any,  # noqa: ANN401 - asyncpg's pool
+        connector: Connector,
+        cursor_secret: bytes,
+        keys: KeyRing,
+    ) -> None:
+        self._pool, self._connector = pool, connector
         self.keys = keys
         self.cursor_secret = cursor_secret
+        self._unconfirmed: set[asyncio.Task[None]] = set()
+        self._most_unconfirmed = max(1, pool.get_max_size() // 2)
 
     @classmethod
-    async def open(cls, url: str, *, pool_size: int, keys: KeyRing = NO_KEYS) -> "Database":
-        """Connect. Raises `OSError` or `asyncpg.PostgresError` where that fails.
+    async def open(cls, url: str, *, pool_size: int, keys: KeyRing = NO_KEYS, limits: Limits = REQUESTS) -> "Database":
+        """Connect. Raises `OSError` or what the driver raises where that fails.
 
         Without keys everything works but storing secrets and reading them.
         """
+        connector = Connector(url, limits)
         pool = await asyncpg.create_pool(
-            url,
-            min_size=1,
-            max_size=pool_size,
-            timeout=CONNECT_TIMEOUT_SECONDS,
-            command_timeout=COMMAND_TIMEOUT_SECONDS,
-            connection_class=_TenantConnection,
-            server_settings=_SERVER_SETTINGS,
+            url, min_size=0, max_size=pool_size, connect=connector, connection_class=TenantConnection
         )
-        secret = await pool.fetchval("SELECT cursor_secret FROM installation")
-        return cls(pool, secret, keys)
+        try:
+            async with asyncio.timeout(limits.use_seconds):
+                secret = await pool.fetchval("SELECT cursor_secret FROM installation")
+        except BaseException:
+            pool.terminate()
+            raise
+        return cls(pool, connector, secret, keys)
 
     async def close(self) -> None:
         """End all connections, the busy ones too."""
         self._pool.terminate()
 
+    async def forget_connections(self) -> None:
+        """Open a new connection for whatever comes next: those that are there were opened to the wrong server."""
+        self._connector.generation += 1
+        await self._pool.expire_connections()
+
     @asynccontextmanager
     async def reading(self, account_id: UUID) -> AsyncGenerator[Bound]:
         """A connection for reads of this account. Raises `Unavailable` while the database cannot answer."""
-        async with self._connection() as connection:
-            await connection.bind(account_id)
-            yield Bound(account_id, connection, self.keys)
+        async with self._use() as use, _in_one_session(use.connection):
+            await use.connection.bind(account_id)
+            yield Bound(account_id, use.connection, self.keys)
 
     @asynccontextmanager
     async def transaction(
@@ -167,56 +147,138 @@ class Database:
         Raises `Conflict` where a constraint of the database refuses the write, `Contended` where another transaction
         was in the way and `Unavailable` while the database cannot answer.
         """
-        async with self._connection() as connection, connection.transaction(), _unanswered(connection):
+        async with self._transaction() as connection:
             now = await connection.fetchval(BEGIN, str(account_id), f"{lock_timeout_seconds * 1000:.0f}")
             yield Tx(account_id, connection, now, caller, [], self.keys)
 
     @asynccontextmanager
     async def working(self) -> AsyncGenerator[Connection]:
         """A transaction that looks for work of all accounts: it sees the queue, which holds ids, and nothing else."""
-        async with self._connection() as connection, connection.transaction(), _unanswered(connection):
+        async with self._transaction() as connection:
             await connection.execute(BEGIN_WORK)
             yield connection
 
     @asynccontextmanager
     async def without_tenant(self) -> AsyncGenerator[Connection]:
         """A connection for the look-ups that come before a tenant is known; policies hide every tenant's rows."""
-        async with self._connection() as connection:
-            await connection.bind(None)
-            yield connection
+        async with self._use() as use, _in_one_session(use.connection):
+            await use.connection.bind(None)
+            yield use.connection
 
     @asynccontextmanager
-    async def _connection(self) -> AsyncGenerator[Connection]:
+    async def _transaction(self) -> AsyncGenerator[Connection]:
+        """A connection in a transaction.
+
+        A commit is never broken off. Where it waits for a standby, PostgreSQL would take a cancel request for leave
+        to call it done. So whoever cannot wait longer is told that nobody knows, and the commit goes on without them;
+        and where half of the connections wait like that, nothing more is begun, so that others can still read.
+        """
+        if len(self._unconfirmed) >= self._most_unconfirmed:
+            raise Unavailable("The database confirms no changes at the moment; nothing was begun. Try again soon.")
+        async with self._use() as use:
+            async with _undone_by_failure(use.connection) as transaction:
+                await use.connection.require_session()
+                yield use.connection
+            use.commit = asyncio.create_task(transaction.commit())
+            use.commit.add_done_callback(_seen)
+            await asyncio.shield(use.commit)
+
+    @asynccontextmanager
+    async def _use(self) -> AsyncGenerator[_Use]:
+        """A connection of the pool, for a bounded time. Whoever is broken off here leaves none in an unknown state."""
+        use: _Use | None = None
         try:
-            async with (
-                self._pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS) as connection,
-                _unanswered(connection),
-            ):
-                yield connection
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
-            failure = failure_of(error)
+            async with asyncio.timeout(self._connector.limits.use_seconds):
+                use = await self._acquire()
+                try:
+                    yield use
+                except BaseException as error:
+                    await self._part_with(use, error)
+                    raise
+                else:
+                    await self._give_back(use)
+        except OF_DATABASE as error:
+            raise_alarm(error)
+            failure = failure_of(error, is_committing=use is not None and use.commit is not None)
             if failure is None:
                 raise
             raise failure from error
 
+    async def _acquire(self) -> _Use:
+        async with asyncio.timeout(ACQUIRE_TIMEOUT_SECONDS):
+            connection = await self._pool.acquire()
+        return _Use(connection, connection.generation)
+
+    async def _give_back(self, use: _Use) -> None:
+        """For the next one, unless it was opened to a server that is the wrong one by now."""
+        if use.generation != self._connector.generation:
+            _drop(use)
+        await self._pool.release(use.connection)
+
+    async def _part_with(self, use: _Use, error: BaseException) -> None:
+        """Keep a connection on which something failed only if its state is known all the same."""
+        meaning = meaning_of(error)
+        if isinstance(error, Exception) and meaning not in _OVER:
+            await self._give_back(use)
+        elif use.is_unconfirmed and len(self._unconfirmed) < self._most_unconfirmed:
+            waiting = asyncio.create_task(self._outlast(use))
+            self._unconfirmed.add(waiting)
+            waiting.add_done_callback(self._unconfirmed.discard)
+        else:
+            _drop(use)
+            if meaning is Meaning.GONE and use.generation == self._connector.generation:
+                await self.forget_connections()
+
+    async def _outlast(self, use: _Use) -> None:
+        """Keep a connection out of the pool until its commit is answered, or nobody is there who could answer."""
+        if use.commit is not None:
+            await asyncio.wait({use.commit})
+        _drop(use)
+
 
 @asynccontextmanager
-async def _unanswered(connection: Connection) -> AsyncGenerator[None]:
-    """Drop a connection on which nobody answers any more: a polite end would wait as long again."""
-    try:
+async def savepoint(tx: Tx) -> AsyncGenerator[None]:
+    """Undo what the block wrote where an exception leaves it, and nothing else of the transaction."""
+    async with _undone_by_failure(tx.connection) as inner:
         yield
-    except TimeoutError:
-        connection.terminate()
+    await inner.commit()
+
+
+@asynccontextmanager
+async def _undone_by_failure(connection: Connection) -> AsyncGenerator[Any]:
+    """A transaction, or one in another, that an exception undoes; it is not committed here.
+
+    Nothing is said to a connection that is over, nor to one that somebody stopped waiting for: it will be dropped.
+    """
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        yield transaction
+    except Exception as error:
+        if meaning_of(error) not in _OVER:
+            await transaction.rollback()
         raise
 
 
-def failure_of(error: Exception) -> Failure | None:
-    """What a failure of the database means to a caller; None for one that only a defect of ours explains."""
-    if isinstance(error, asyncpg.IntegrityConstraintViolationError):
-        message = _CONSTRAINTS.get(str(error.constraint_name))
-        return None if message is None else Conflict(message)
-    if isinstance(error, _CONTENDED):
-        return Contended("Another request was changing the same things. Try again in a moment.")
-    if isinstance(error, _PASSING):
-        return Unavailable("The database cannot answer right now. Try again in a moment.")
-    return None
+@asynccontextmanager
+async def _in_one_session(connection: Connection) -> AsyncGenerator[None]:
+    """Keep a pooler from answering out of several sessions, by a transaction; nothing to do where there is none."""
+    if connection.process is None:
+        yield
+        return
+    async with _undone_by_failure(connection) as transaction:
+        await connection.require_session()
+        yield
+    await transaction.commit()
+
+
+def _drop(use: _Use) -> None:
+    """End a connection without a word: a polite end would wait for an answer. The server undoes what it was doing."""
+    with contextlib.suppress(asyncpg.InterfaceError):  # its end was seen before, and it is in the pool's hands
+        use.connection.terminate()
+
+
+def _seen(commit: "asyncio.Task[None]") -> None:
+    """Take note of how a commit ended which nobody waits for any more."""
+    if not commit.cancelled():
+        commit.exception()

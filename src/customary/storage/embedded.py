@@ -39,6 +39,7 @@ __all__ = ["Addresses", "Description", "Embedded", "describe", "running", "start
 
 _START_TIMEOUT_SECONDS = 120.0
 _RESTARTS, _RESTARTS_WITHIN_SECONDS = 5, 60.0
+_PAUSE_SECONDS = 5.0
 _STOP_STEPS = ((signal.SIGINT, 10.0), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0))
 _log = logging.getLogger(__name__)
 
@@ -140,8 +141,11 @@ class Embedded:
             if self._stopping.is_set():
                 return
             if len(restarts) == _RESTARTS and time.monotonic() - restarts[0] < _RESTARTS_WITHIN_SECONDS:
-                _log.critical("PostgreSQL ended %d times within a minute; giving up. %s", _RESTARTS + 1, self._said())
-                return
+                # It is never given up: a disk that is full gets room again, and then nobody should have to come here.
+                template = "PostgreSQL ended %d times within a minute; the next start is in %g seconds. %s"
+                _log.critical(template, _RESTARTS + 1, _PAUSE_SECONDS, self._said())
+                if self._stopping.wait(_PAUSE_SECONDS):
+                    return
             restarts.append(time.monotonic())
             _log.error("PostgreSQL ended by itself with status %d; starting it again.", status)
             self._launch_again()

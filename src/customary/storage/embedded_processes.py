@@ -11,14 +11,13 @@ import signal
 import subprocess
 import time
 from collections.abc import Generator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import IO
 
 import msgspec
 
+from customary import lifeline
 from customary.errors import SetupError
-from customary.lifeline import tie_to
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _UNPRIVILEGED = ("customary", "postgres", "nobody")
@@ -73,19 +72,20 @@ def spawn(
 
     So the caller must be a thread that outlives the child. The environment is our own few lines: PGPORT, PGDATA and
     their like would change what the server does. A session of its own keeps a Ctrl-C meant for us away from it.
+
+    What it needs is done by a program that then becomes the command, and not between fork and exec: for that
+    `subprocess` waits on a pipe, and a process that is forked meanwhile, as the HTTP server's are, would hold it open.
     """
+    user_ids = (user.uid, user.gid) if user.switch else None
     return subprocess.Popen(  # noqa: S603 - the program is ours, by absolute path
-        [str(part) for part in command],
-        cwd=directory,
+        lifeline.command(
+            [str(part) for part in command], directory=str(directory), death_signal=death_signal, user=user_ids
+        ),
         env={"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"},
         stdin=stdin,
         stdout=output,
         stderr=subprocess.STDOUT,
-        start_new_session=True,
-        preexec_fn=partial(tie_to, os.getpid(), int(death_signal)),  # noqa: PLW1509 - one system call, prepared before
-        user=user.uid if user.switch else None,
-        group=user.gid if user.switch else None,
-        extra_groups=() if user.switch else None,
+        close_fds=False,  # Python's are closed anyway; to close others takes the pipe
     )
 
 
