@@ -91,19 +91,10 @@ def run(
         printed = output.read()
     if not report.exists():
         raise RuntimeError(printed)
-    followed = directory / "followed.txt"
-    return _outcome(
-        json.loads(report.read_text(encoding="utf-8")),
-        done.returncode,
-        phases,
-        frozenset(followed.read_text(encoding="utf-8").split() if followed.exists() else ()),
-        printed,
-    )
+    return _outcome(json.loads(report.read_text(encoding="utf-8")), done.returncode, phases, directory, printed)
 
 
-def _outcome(
-    report: dict[str, Any], status: int, phases: tuple[str, ...], followed: frozenset[str], printed: str
-) -> Outcome:
+def _outcome(report: dict[str, Any], status: int, phases: tuple[str, ...], directory: Path, printed: str) -> Outcome:
     failures = {f"{each['title']} ({', '.join(each['operations'])})": each["count"] for each in report["failures"]}
     operations = report["operations"] or {}
     ran = {
@@ -120,11 +111,12 @@ def _outcome(
         and status == (1 if failures else 0)
         and ran >= set(phases)
         and (phases == ("stateful",) or 0 < operations.get("selected", 0) == operations.get("tested")),
-        accepted=frozenset(
-            operation
-            for operation, rates in report["valid_rates"].items()
-            if any(rate["accepted"] for rate in rates.values())
-        ),
-        followed=followed,
+        accepted=_noted(directory / "succeeded.txt"),
+        followed=_noted(directory / "followed.txt"),
         output=printed,
     )
+
+
+def _noted(path: Path) -> frozenset[str]:
+    """The lines that the hooks wrote, of which each stands for an operation."""
+    return frozenset(path.read_text(encoding="utf-8").splitlines() if path.exists() else ())

@@ -41,10 +41,14 @@ _SAME_EVERYWHERE = {"Sequence-Version", "X-Request-Id", "Idempotency-Key"}
 _CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 # What DELETE only archives, as the rules say: it can be read afterwards.
 _ARCHIVING = {"DELETE /customers/{id}"}
+# What every server of HTTP reads (RFC 9110, 4.1).
+_LARGE_BYTES = 8000
 _numbers = itertools.count()
-# Where the campaign reads which operations were reached by a link: a file in the directory that it runs in.
+# Where the campaign reads which operations succeeded, by verb and path, and which did so where a link led to, by id:
+# files in the directory that it runs in. Schemathesis counts no walks, and some things can only be reached by walking.
+SUCCEEDED = Path("succeeded.txt")
 FOLLOWED = Path("followed.txt")
-_followed: set[str] = set()
+_noted: set[str] = set()
 
 
 class _Served:
@@ -81,15 +85,18 @@ def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> Non
 
 @schemathesis.hook
 def after_call(context: HookContext, case: Case, response: Response) -> None:
-    """Remember what the answer leads to, and write down each link that a walk followed with success."""
+    """Remember what the answer leads to, and write down what succeeded, and where a walk followed a link with success.
+
+    What succeeded although it was meant to be refused does not count.
+    """
     if not 200 <= response.status_code < 300:
         return
+    if case.meta is not None and case.meta.generation.mode.is_positive:
+        _note(SUCCEEDED, f"{case.method} {case.path}")
     operation_id = case.operation.definition.raw["operationId"]
     is_walking = case.meta is not None and case.meta.phase.name is TestPhase.STATEFUL
-    if is_walking and operation_id not in _followed and _Served.known.leads_to(operation_id, case.path_parameters):
-        _followed.add(operation_id)
-        with FOLLOWED.open("a", encoding="utf-8") as file:
-            file.write(f"{operation_id}\n")
+    if is_walking and _Served.known.leads_to(operation_id, case.path_parameters):
+        _note(FOLLOWED, operation_id)
     answer = json.loads(response.content or b"null")
     _Served.known.learn((case.path, case.method, response.status_code), case.path_parameters, case.body, answer)
 
@@ -108,11 +115,30 @@ def filter_failure(context: HookContext, failure: Failure, case: Case, response:
 
 @schemathesis.check
 def refuses_strangers(ctx: schemathesis.CheckContext, response: Response, case: Case) -> None:
-    """Whoever comes without the right credentials gets 401, or is told that there is no such version."""
+    """Whoever comes without the right credentials gets 401, unless the request is refused before anybody reads them.
+
+    That is so for a version that does not exist, and for a head that is too large.
+    """
     if response.request.headers.get("Authorization") == _RIGHT or response.status_code == 401:
         return
     is_version = response.status_code == 400 and b'"UnrecognisedApiVersion"' in response.content
-    assert is_version, f"without the right credentials the answer is {response.status_code} instead of 401"
+    is_head = response.status_code in {414, 431} and _is_large(response.request)
+    assert is_version or is_head, f"without the right credentials the answer is {response.status_code} instead of 401"
+
+
+def _is_large(request: PreparedRequest) -> bool:
+    """Whether nobody can expect that the head of this request is read to its end."""
+    headers = sum(len(name) + len(value) for name, value in request.headers.items())
+    return len(request.path_url) > _LARGE_BYTES or headers > _LARGE_BYTES
+
+
+def _note(path: Path, name: str) -> None:
+    """Write a name down once, at the moment: a run that is broken off has noted what it did."""
+    line = f"{name}\n"
+    if f"{path} {line}" not in _noted:
+        _noted.add(f"{path} {line}")
+        with path.open("a", encoding="utf-8") as file:
+            file.write(line)
 
 
 def _shorten(document: Json) -> None:

@@ -101,6 +101,9 @@ class Handler(BaseHTTPRequestHandler):
             self._send(405, {})
         elif self.headers.get("Content-Type") != "application/json":
             self._send(415, {})
+        elif self.fault == "refuses the valid":
+            is_valid = self._name(raw) is not None
+            self._send(400 if is_valid else 201, {} if is_valid else {"id": "1", "name": "a"})
         elif (name := self._name(raw)) is None:
             self._send(400, {})
         else:
@@ -210,6 +213,19 @@ def test_a_fault_is_found(fault: str, title: str, tmp_path: Path) -> None:
 def test_a_walk_finds_that_what_was_made_is_not_there(tmp_path: Path) -> None:
     outcome = outcome_with("forgets", tmp_path, "stateful")
     assert any(each.startswith("Created resource not found") for each in outcome.failures), outcome
+
+
+def test_what_only_a_walk_reaches_counts_as_a_success(tmp_path: Path) -> None:
+    """Schemathesis itself leaves walks out of its count."""
+    outcome = outcome_with("", tmp_path, "stateful")
+    assert outcome.is_clean, outcome.output
+    assert outcome.accepted == {"POST /things", "GET /things/{id}"}
+
+
+def test_what_was_meant_to_be_refused_is_no_success(tmp_path: Path) -> None:
+    outcome = outcome_with("refuses the valid", tmp_path)
+    assert "POST /things" not in outcome.accepted, outcome.output
+    assert "GET /things" in outcome.accepted
 
 
 def test_the_same_seed_makes_the_same_cases(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Page cursors: what is written is read again, and nothing else is."""
 
+import hmac
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -8,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.strategies import texts
 
-from customary.api.cursors import Cursors
+from customary.api.cursors import GOOD_FOR_DAYS, Cursors
 from customary.domain.page import Position
 from customary.errors import Invalid
 
@@ -17,10 +19,23 @@ times = st.datetimes(datetime(1970, 1, 1), datetime(9999, 1, 1), timezones=st.ju
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 
+TODAY = 20_000
+
+
 def cursors(
-    value_type: type[str] | type[datetime] = str, *, secret: bytes = SECRET, list_key: bytes = b"list"
+    value_type: type[str] | type[datetime] = str,
+    *,
+    secret: bytes = SECRET,
+    list_key: bytes = b"list",
+    today: int = TODAY,
 ) -> Cursors:
-    return Cursors(secret, list_key, value_type)
+    return Cursors(secret, list_key, value_type, today)
+
+
+def signed(payload: bytes) -> str:
+    """A cursor that says anything at all and has the right signature."""
+    raw = hmac.digest(SECRET, b"list\0" + payload, "sha256")[:16] + payload
+    return urlsafe_b64encode(raw).decode().rstrip("=")
 
 
 def refused(reader: Cursors, text: str) -> bool:
@@ -56,7 +71,80 @@ def test_a_change_of_any_character_is_refused() -> None:
             assert refused(cursors(), changed), changed
 
 
-@pytest.mark.parametrize("text", ["", "A", "AAAA", "=", "é", "MDE4NDUyNjYtNmQ2NC03N2M4LTlhZGYtNDQ4N2Q5NGQxNDU3", "\0"])
+def test_a_change_of_any_bit_is_refused() -> None:
+    """Of the signature and of what it signs."""
+    text = cursors().write(Position("Müller", UUID(int=1)))
+    raw = urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    for position in range(len(raw) * 8):
+        changed = bytearray(raw)
+        changed[position // 8] ^= 1 << position % 8
+        assert refused(cursors(), urlsafe_b64encode(changed).decode().rstrip("=")), position
+
+
+def test_a_cursor_is_good_for_thirty_days_and_no_longer() -> None:
+    position = Position("a", UUID(int=1))
+    text = cursors().write(position)
+    for days in (0, 1, GOOD_FOR_DAYS):
+        assert cursors(today=TODAY + days).read("after", text) == position
+    assert refused(cursors(today=TODAY + GOOD_FOR_DAYS + 1), text)
+    assert GOOD_FOR_DAYS == 30
+
+
+def test_the_clock_of_another_machine_may_be_ahead() -> None:
+    position = Position("a", UUID(int=1))
+    assert cursors(today=TODAY - 2).read("after", cursors().write(position)) == position
+
+
+def test_on_one_day_a_position_has_one_cursor() -> None:
+    position = Position("a", UUID(int=1))
+    assert cursors().write(position) == cursors().write(position)
+    assert cursors().write(position) != cursors(today=TODAY + 1).write(position)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"",
+        b"{}",
+        b"null",
+        b'["a", "00000000-0000-0000-0000-000000000001", false]',
+        b'[20000, 1, "00000000-0000-0000-0000-000000000001", false]',
+        b'[20000, "a", "1", false]',
+        b'[20000, "a", "00000000-0000-0000-0000-000000000001", 0]',
+        b'[20000, "\xff", "00000000-0000-0000-0000-000000000001", false]',
+        b"[" * 2000,
+    ],
+)
+def test_what_another_release_may_have_signed_is_refused_and_no_defect(payload: bytes) -> None:
+    assert refused(cursors(), signed(payload))
+
+
+def test_a_signed_text_is_no_time() -> None:
+    assert refused(cursors(datetime), signed(b'[20000, "a", "00000000-0000-0000-0000-000000000001", false]'))
+
+
+def test_signatures_are_compared_in_the_same_time_wherever_they_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[tuple[bytes, bytes]] = []
+    original = hmac.compare_digest
+
+    def compare(first: bytes, second: bytes) -> bool:
+        compared.append((first, second))
+        return original(first, second)
+
+    monkeypatch.setattr(hmac, "compare_digest", compare)
+    text = cursors().write(Position("a", UUID(int=1)))
+    cursors().read("after", text)
+    assert refused(cursors(), "A" + text[1:])
+    assert [len(first) == len(second) == 16 for first, second in compared] == [True, True]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "A", "AAAA", "=", "é", "MDE4NDUyNjYtNmQ2NC03N2M4LTlhZGYtNDQ4N2Q5NGQxNDU3", "\0"),
+        *("A" * 10_240, "é" * 10_240, "[" * 10_240, "\ud800"),
+    ],
+)
 def test_what_is_no_cursor_is_refused(text: str) -> None:
     assert refused(cursors(), text)
 

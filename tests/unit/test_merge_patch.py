@@ -1,6 +1,7 @@
 """JSON Merge Patch: the table of RFC 7396, and laws that hold for any two JSON values."""
 
 import copy
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -39,6 +40,24 @@ VALUES = st.recursive(
 @pytest.mark.parametrize(("original", "patch", "result"), VECTORS)
 def test_the_published_vectors(original: Json, patch: Json, result: Json) -> None:
     assert apply(original, patch) == result
+
+
+@pytest.mark.parametrize("levels", [1, 64])
+def test_a_patch_reaches_as_deep_as_it_is_nested(levels: int) -> None:
+    """Bodies are nested at most 64 deep: that is what limits the recursion."""
+
+    def nested(innermost: Json) -> Json:
+        value: Json = innermost
+        for _ in range(levels - 1):
+            value = {"kept": [value], "a": value}
+        return value
+
+    original, patch = nested({"set": 1, "removed": 2}), nested({"set": 3, "removed": None, "absent": None})
+    result: Any = apply(original, patch)
+    for _ in range(levels - 1):
+        assert result["kept"] == patch["kept"]
+        result, patch = result["a"], patch["a"]
+    assert result == {"set": 3}
 
 
 @given(VALUES, VALUES)

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from tests.support import bodies
 from tests.support.clients import FIRST, NEWEST, SECOND, VERSIONS, Account, refused, success
+from tests.support.patience import be_patient
 
 WRITERS = 16
 ROUNDS = 625  # ten thousand writes in all
@@ -68,18 +69,67 @@ async def test_a_stale_tag_is_refused_and_nothing_is_stored(account: Account, ve
     assert (await account.client.customer(created["id"]))["label"] == "theirs"
 
 
-@pytest.mark.parametrize("form", ["{}", "*", '"other", {}'])
-async def test_the_present_tag_lets_a_write_through(account: Account, form: str) -> None:
-    """The tag of the present state, alone or among others, and the star are matches."""
+@pytest.mark.parametrize(
+    "values",
+    [
+        ("{}",),
+        ("*",),
+        (" * ",),
+        ('"other", {}',),
+        ('{},"other"',),
+        ('W/"other" ,, {} ,',),
+        ("W/{0}, {0}",),
+        ('"a,b", {}',),
+        ('""  , {}',),
+        ('"other"', "{}"),
+    ],
+)
+async def test_the_present_tag_lets_a_write_through(account: Account, values: tuple[str, ...]) -> None:
+    """The tag of the present state, alone or among others, in one header or in several, and the star are matches."""
     created = await account.client.create(bodies.newest())
     path = f"/customers/{created['id']}"
     tag = (await account.client.get(path)).headers["etag"]
+    headers = [("If-Match", value.format(tag)) for value in values]
 
-    success(await account.client.put(path, json=bodies.newest(label="x"), headers={"If-Match": form.format(tag)}))
+    success(await account.client.put(path, json=bodies.newest(label="x"), headers=headers))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ('"other"',),
+        ('"other", W/{}',),
+        ("",),
+        (",",),
+        ("{bare}",),
+        ("w/{}",),
+        ("x{}",),
+        ("{}x",),
+        ('{} "other"',),
+        ('"{bare}',),
+        ('"open, {}',),
+        ("*, {}",),
+        ("{}, *",),
+        ("*", "*"),
+        ('"a b", {}',),
+        ('W/"other"', "W/{}"),
+        ("'{bare}'",),
+    ],
+)
+async def test_no_other_tag_lets_a_write_through(account: Account, values: tuple[str, ...]) -> None:
+    """A tag that is not the present one, a weak one among others, and what is no list of tags at all."""
+    created = await account.client.create(bodies.newest())
+    path = f"/customers/{created['id']}"
+    tag = (await account.client.get(path)).headers["etag"]
+    headers = [("If-Match", value.format(tag, bare=tag.strip('"'))) for value in values]
+    answer = await account.client.put(path, json=bodies.newest(label="x"), headers=headers)
+
+    refused(answer, 412, "preconditionFailed")
+    assert await account.client.customer(created["id"]) == created
 
 
 async def test_a_weak_tag_never_matches_a_write(account: Account) -> None:
-    """RFC 9110 section 13.1.1: If-Match compares strongly."""
+    """RFC 9110 section 13.1.1: If-Match compares strongly, although If-None-Match takes the same tag."""
     created = await account.client.create(bodies.newest())
     path = f"/customers/{created['id']}"
     tag = (await account.client.get(path)).headers["etag"]
@@ -113,8 +163,11 @@ async def test_a_missing_customer_is_missing_whatever_the_tag(account: Account) 
 
 
 @pytest.mark.timeout(300)
-async def test_of_sixteen_writers_exactly_one_wins_each_round(account: Account) -> None:
+async def test_of_sixteen_writers_exactly_one_wins_each_round(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """All hold the present tag; one write is stored, fifteen are told."""
+    be_patient(monkeypatch)
     created = await account.client.create(bodies.newest())
     path = f"/customers/{created['id']}"
     for number in range(ROUNDS):

@@ -266,6 +266,19 @@ async def test_other_writes_take_no_merge_patch(account: Account) -> None:
     refused(response, 415, "unsupportedMediaType")
 
 
+async def test_a_patch_may_be_nested_as_deep_as_any_body(account: Account) -> None:
+    """Where its fields are unknown they change nothing; where a text belongs they are refused; deeper is no body."""
+    customer = await full(account.client)
+    before = await account.client.customer(customer["id"])
+    deep: Json = None
+    for _ in range(63):
+        deep = {"deep": deep}
+    assert await patch(account.client, customer, {"unknown": deep, "address": deep}) == before
+    problems = await refuse(account.client, customer, {"label": deep, "customProperties": {"a": deep["deep"]}})
+    assert problems == {"label": "type", "customProperties.a": "type"}
+    assert await refuse(account.client, customer, {"unknown": {"deep": deep}}) == {"": "depth"}
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b'{"label": "\\u0000"}', b'{"label": 1, "label": 2}', b"[" * 100])
 async def test_a_patch_that_is_no_good_json_is_refused(account: Account, content: bytes) -> None:
     customer = await account.client.create(newest())

@@ -2,16 +2,49 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import asyncpg
+import httpx
 import pytest
 from tests.support import bodies
-from tests.support.clients import NEWEST, SECOND, Account, refused, success
+from tests.support.clients import (
+    NEWEST,
+    SECOND,
+    Account,
+    client_of,
+    new_key,
+    owner_connection,
+    refused,
+    success,
+)
 from tests.support.cluster import Database
+from tests.support.patience import be_patient
 
+from customary.app import Application
+from customary.domain.account import Scope
+from customary.operations import customers as operations
 from customary.storage.schema import SEARCH_PATH
 
 HEADERS = {"Idempotency-Key": "order-4711"}
+
+
+async def create(account: Account, headers: dict[str, str] = HEADERS) -> httpx.Response:
+    """The answer to creating a customer, whatever its status."""
+    headers = {**headers, "Sequence-Version": NEWEST}
+    return await account.client.http.post("/customers", json=bodies.newest(), headers=headers)
+
+
+@asynccontextmanager
+async def with_another_key(
+    app: Application, database: Database, account: Account, **options: object
+) -> AsyncGenerator[Account]:
+    """The same account, spoken for by another API key."""
+    async with owner_connection(database.owner_url) as owner:
+        client_id, secret = await new_key(owner, account.id, **options)  # pyright: ignore[reportArgumentType] - its own
+    async with client_of(app, (client_id, secret)) as client:
+        yield Account(account.id, client_id, secret, client)
 
 
 async def counts(database: Database) -> dict[str, int]:
@@ -39,8 +72,11 @@ async def test_a_repeated_request_gets_the_first_answer_byte_for_byte(account: A
     assert await counts(database) == {"customers": 1, "activity_logs": 2, "events": 2, "idempotency_keys": 1}
 
 
-async def test_a_hundred_equal_requests_at_once_have_one_effect(account: Account, database: Database) -> None:
+async def test_a_hundred_equal_requests_at_once_have_one_effect(
+    account: Account, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One customer, one activity, one event, and a hundred equal answers."""
+    be_patient(monkeypatch)
     body = bodies.newest(customerAliases=["crm-1"])
     answers = await asyncio.gather(*(account.client.post("/customers", json=body, headers=HEADERS) for _ in range(100)))
 
@@ -49,9 +85,27 @@ async def test_a_hundred_equal_requests_at_once_have_one_effect(account: Account
     assert await counts(database) == {"customers": 1, "activity_logs": 1, "events": 1, "idempotency_keys": 1}
 
 
-@pytest.mark.parametrize("difference", ["body", "path", "version", "query"])
+async def test_of_different_requests_at_once_under_one_key_one_is_done(
+    account: Account, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever sent the same as it gets its answer, whoever sent the other is told; nobody gets the other's answer."""
+    be_patient(monkeypatch)
+    names = ["first", "second"] * 16
+    answers = await asyncio.gather(
+        *(account.client.post("/customers", json=bodies.newest(legalName=name), headers=HEADERS) for name in names)
+    )
+    done = next(answer for answer in answers if answer.status_code == 201)
+    for name, answer in zip(names, answers, strict=True):
+        if name == done.json()["legalName"]:
+            assert (answer.status_code, answer.content) == (201, done.content)
+        else:
+            refused(answer, 422, "idempotencyMismatch")
+    assert await counts(database) == {"customers": 1, "activity_logs": 1, "events": 1, "idempotency_keys": 1}
+
+
+@pytest.mark.parametrize("difference", ["body", "path", "version", "query", "method"])
 async def test_the_key_of_another_request_is_refused(account: Account, difference: str) -> None:
-    """Another body, path, version or query under the same key is 422, and nothing is done."""
+    """Another body, path, version, query or verb under the same key is 422, and nothing is done."""
     created = await account.client.create(bodies.newest())
     path = f"/customers/{created['id']}"
     success(await account.client.put(path, json=bodies.newest(label="a"), headers=HEADERS))
@@ -60,13 +114,18 @@ async def test_the_key_of_another_request_is_refused(account: Account, differenc
         "path": account.client.post(f"{path}/archive", headers=HEADERS),
         "version": account.client.put(path, json=bodies.older(), headers=HEADERS, version=SECOND),
         "query": account.client.put(path, json=bodies.newest(label="a"), headers=HEADERS, params={"x": "1"}),
+        "method": account.client.request("PATCH", path, json=bodies.newest(label="a"), headers=HEADERS),
     }
     chosen = changed.pop(difference)
     for unused in changed.values():
         unused.close()
 
     refused(await chosen, 422, "idempotencyMismatch")
-    assert (await account.client.customer(created["id"]))["label"] == "a"
+    customer = await account.client.customer(created["id"])
+    assert customer["label"] == "a"
+    assert "archivedAt" not in customer
+    again = await account.client.put(path, json=bodies.newest(label="a"), headers=HEADERS)
+    assert (again.status_code, again.headers["idempotent-replayed"]) == (200, "true")
 
 
 async def test_a_refusal_after_work_began_is_kept(account: Account) -> None:
@@ -91,6 +150,120 @@ async def test_a_refusal_before_any_work_is_not_kept(account: Account) -> None:
     success(await account.client.post("/customers", json=bodies.newest(), headers=HEADERS), 201)
 
 
+async def test_a_request_that_was_not_let_in_is_not_kept(
+    app: Application, database: Database, account: Account
+) -> None:
+    """A wrong secret, a missing scope and a used up rate say nothing of what was asked for: the retry is done."""
+    async with client_of(app, (account.client_id, "wrong")) as stranger:
+        refused(await stranger.post("/customers", json=bodies.newest(), headers=HEADERS), 401, "unauthorized")
+    async with with_another_key(app, database, account, scopes=frozenset({Scope.READ})) as reader:
+        refused(await create(reader), 403, "forbidden")
+    async with with_another_key(app, database, account, requests_per_minute=1) as hurried:
+        success(await hurried.client.get("/customers"))
+        refused(await create(hurried), 429, "rateLimited")
+    assert (await counts(database))["idempotency_keys"] == 0
+
+    answer = await create(account)
+    assert (answer.status_code, "idempotent-replayed" in answer.headers) == (201, False)
+
+
+async def test_an_outage_in_the_middle_is_not_kept(account: Account, database: Database) -> None:
+    """The connection ends while the change waits for a lock: 503, nothing stored, and the retry is done."""
+    async with (
+        owner_connection(database.owner_url) as watcher,
+        owner_connection(database.owner_url) as owner,
+        owner.transaction(),
+    ):
+        await owner.execute("LOCK TABLE customers IN ACCESS EXCLUSIVE MODE")
+        waiting = asyncio.create_task(create(account))
+        while not await watcher.fetchval(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        ):
+            assert not waiting.done(), "it did not wait"
+        interrupted = await waiting
+    refused(interrupted, 503, "unavailable")
+    assert int(interrupted.headers["retry-after"]) >= 1
+    assert set((await counts(database)).values()) == {0}
+
+    answer = await create(account)
+    assert (answer.status_code, "idempotent-replayed" in answer.headers) == (201, False)
+    assert await counts(database) == {"customers": 1, "activity_logs": 1, "events": 1, "idempotency_keys": 1}
+
+
+async def test_a_defect_is_not_kept(account: Account, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What went wrong on our side is undone as a whole, the claim of the key too."""
+    with monkeypatch.context() as patched:
+        patched.setattr(operations, "record_customer", None)
+        refused(await create(account), 500, "internalError")
+    assert set((await counts(database)).values()) == {0}
+
+    assert (await create(account)).status_code == 201
+
+
+async def test_all_keys_of_an_account_share_its_idempotency_keys(
+    app: Application, database: Database, account: Account
+) -> None:
+    """Credentials can be changed between a request and its retry."""
+    first = success(await create(account), 201)
+    async with with_another_key(app, database, account) as renewed:
+        again = await create(renewed)
+        other = await renewed.client.post("/customers", json=bodies.newest(label="other"), headers=HEADERS)
+
+    assert success(again, 201) == first
+    assert again.headers["idempotent-replayed"] == "true"
+    refused(other, 422, "idempotencyMismatch")
+
+
+async def test_a_captured_request_does_nothing_more_if_it_has_a_key(account: Account, database: Database) -> None:
+    """Without one it is an order like the first one: only its secrecy on the way keeps it from being given twice."""
+    async with AsyncExitStack() as stack:
+        captured: list[httpx.Request] = []
+
+        async def capture(request: httpx.Request) -> None:
+            captured.append(request)
+
+        account.client.http.event_hooks["request"].append(capture)
+        stack.callback(account.client.http.event_hooks["request"].remove, capture)
+        success(await create(account), 201)
+        success(await create(account, {}), 201)
+    with_key, without_key = captured
+
+    for _ in range(3):
+        answer = await account.client.http.send(with_key)
+        assert answer.headers["idempotent-replayed"] == "true"
+    assert (await counts(database))["customers"] == 2
+    success(await account.client.http.send(without_key), 201)
+    assert (await counts(database))["customers"] == 3
+
+
+async def test_the_retry_of_a_conditional_write_gets_its_first_answer(account: Account, database: Database) -> None:
+    """The tag is stale by then, because of that very write."""
+    created = await account.client.create(bodies.newest())
+    path = f"/customers/{created['id']}"
+    tag = (await account.client.get(path)).headers["etag"]
+    headers = {**HEADERS, "If-Match": tag}
+    first = await account.client.put(path, json=bodies.newest(label="new"), headers=headers)
+    again = await account.client.put(path, json=bodies.newest(label="new"), headers=headers)
+
+    assert success(first)["label"] == "new"
+    assert (again.status_code, again.content, again.headers["etag"]) == (200, first.content, first.headers["etag"])
+    assert again.headers["idempotent-replayed"] == "true"
+    assert (await counts(database))["events"] == 2
+
+
+async def test_a_stale_tag_under_a_key_is_told_again(account: Account) -> None:
+    """412 comes of looking at what is stored: it is the answer to this key, whatever happens to the thing later."""
+    created = await account.client.create(bodies.newest())
+    path = f"/customers/{created['id']}"
+    headers = {**HEADERS, "If-Match": '"stale"'}
+    first = await account.client.put(path, json=bodies.newest(label="new"), headers=headers)
+    again = await account.client.put(path, json=bodies.newest(label="new"), headers=headers)
+
+    refused(first, 412, "preconditionFailed")
+    assert (again.status_code, again.content, again.headers["idempotent-replayed"]) == (412, first.content, "true")
+
+
 async def test_a_key_belongs_to_its_account(account: Account, second_account: Account) -> None:
     """Two accounts use the same key without knowing of each other."""
     mine = success(await account.client.post("/customers", json=bodies.newest(), headers=HEADERS), 201)
@@ -110,9 +283,15 @@ async def test_a_key_works_for_writes_without_a_body(account: Account) -> None:
     assert second.headers["idempotent-replayed"] == "true"
 
 
-@pytest.mark.parametrize("key", ["", "x" * 256, "has space", "naïve", "tab\there"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("", " ", "x" * 256, "has space", "naïve", "tab\there", "del\x7f"),
+        *('""', f'"{"x" * 256}"', '"has space"', "\xa0", "\xa0no-break space\xa0", "next line\x85", "\x0bx"),
+    ],
+)
 async def test_a_key_of_another_form_is_refused(account: Account, key: str) -> None:
-    """A key is 1 to 255 visible ASCII characters."""
+    """A key is 1 to 255 visible ASCII characters. Only spaces and tabs around it are not a part of it."""
     answer = await account.client.post(
         "/customers", json=bodies.newest(), headers=[(b"Idempotency-Key", key.encode("latin-1"))]
     )
@@ -120,7 +299,7 @@ async def test_a_key_of_another_form_is_refused(account: Account, key: str) -> N
     refused(answer, 400, "validationError")
 
 
-@pytest.mark.parametrize("key", ["x", "x" * 255, "!~", '"quoted"'])
+@pytest.mark.parametrize("key", ["x", "x" * 255, "!~", '"quoted"', f'"{"x" * 255}"', '"', " x\t"])
 async def test_every_visible_key_is_taken(account: Account, key: str) -> None:
     """The shortest, the longest and the quoted form of the IETF's draft are keys."""
     first = await account.client.post("/customers", json=bodies.newest(), headers={"Idempotency-Key": key})
@@ -130,10 +309,17 @@ async def test_every_visible_key_is_taken(account: Account, key: str) -> None:
 
 
 async def test_two_keys_in_one_request_are_refused(account: Account) -> None:
-    """Which of two keys was meant is anybody's guess."""
-    headers = [("Idempotency-Key", "one"), ("Idempotency-Key", "two")]
+    """Which of two keys was meant is anybody's guess; and the same one twice is not what anybody means to send."""
+    for second in ("two", "one"):
+        headers = [("Idempotency-Key", "one"), ("Idempotency-Key", second)]
+        refused(await account.client.post("/customers", json=bodies.newest(), headers=headers), 400, "validationError")
 
-    refused(await account.client.post("/customers", json=bodies.newest(), headers=headers), 400, "validationError")
+
+async def test_a_key_in_quotes_is_the_key_without_them(account: Account) -> None:
+    first = await create(account, {"Idempotency-Key": "order"})
+    again = await create(account, {"Idempotency-Key": '"order"'})
+
+    assert (again.content, again.headers["idempotent-replayed"]) == (first.content, "true")
 
 
 async def test_a_key_is_new_again_after_its_time(account: Account, database: Database) -> None:

@@ -4,7 +4,23 @@ import base64
 
 import pytest
 from tests.support.bodies import contact, newest, of, older
-from tests.support.clients import FIRST, NEWEST, SECOND, VERSIONS, Account, Client, Json, invalid, success
+from tests.support.clients import (
+    FIRST,
+    NEWEST,
+    SECOND,
+    VERSIONS,
+    Account,
+    Client,
+    Json,
+    client_of,
+    invalid,
+    owner_connection,
+    started,
+    success,
+)
+from tests.support.cluster import Database
+
+from customary.api import paging
 
 
 async def make(client: Client, *names: str, **changes: object) -> list[str]:
@@ -262,6 +278,30 @@ async def test_a_cursor_with_any_byte_changed_is_refused(account: Account) -> No
         changed = raw[:position] + bytes([raw[position] ^ 1]) + raw[position + 1 :]
         text = base64.urlsafe_b64encode(changed).decode().rstrip("=")
         assert invalid(await account.client.get("/customers", params={"after": text})) == {"after": "cursor"}, position
+
+
+async def test_a_cursor_is_good_for_thirty_days(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    await make(account.client, "a", "b")
+    cursor = (await account.client.page(limit=1))["pagination"]["after"]
+    today = paging._today()
+    monkeypatch.setattr(paging, "_today", lambda: today + 30)
+    assert await account.client.names(limit=1, after=cursor) == ["a"]
+    monkeypatch.setattr(paging, "_today", lambda: today + 31)
+    assert invalid(await account.client.get("/customers", params={"after": cursor})) == {"after": "cursor"}
+
+
+async def test_a_cursor_is_refused_once_the_secret_is_another(account: Account, database: Database) -> None:
+    """Every process of the installation has the secret of the database, from its start on."""
+    await make(account.client, "a", "b")
+    cursor = (await account.client.page(limit=1))["pagination"]["after"]
+    async with owner_connection(database.owner_url) as owner:
+        await owner.execute("UPDATE installation SET cursor_secret = sha256(cursor_secret)")
+    async with (
+        started(database.service_url) as restarted,
+        client_of(restarted, (account.client_id, account.secret)) as client,
+    ):
+        assert invalid(await client.get("/customers", params={"after": cursor})) == {"after": "cursor"}
+        assert invalid(await client.get("/customers", params={"before": cursor})) == {"before": "cursor"}
 
 
 @pytest.mark.parametrize("text", ["", "x", "MDE4NDUyNjYtNmQ2NC03N2M4LTlhZGYtNDQ4N2Q5NGQxNDU3", "é", "=", "a" * 5_000])
