@@ -1,12 +1,11 @@
 """What all tests share: one PostgreSQL for each process, and for each test a database and accounts of its own."""
 
-import logging
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 
 import pytest
 import pytest_asyncio
-import structlog
 from hypothesis import HealthCheck, settings
+from tests.support import canaries
 from tests.support import cluster as clusters
 from tests.support import published as documents
 from tests.support.clients import Account, new_account, started
@@ -27,13 +26,20 @@ settings.register_profile(
 settings.load_profile("customary")
 
 # What goes wrong is printed, so that a failing test shows it; a line for each request would bury it.
-structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+canaries.listen(canaries.WATCH)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown() -> Generator[None]:
+    """Fail the test at whose end a log has personal data or a secret: when all that it started is over."""
+    yield
+    canaries.WATCH.check()
 
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     """The PostgreSQL of this process."""
-    with clusters.running() as running:
+    with clusters.running() as running, canaries.WATCH.watching(running.log_dir):
         yield running
 
 

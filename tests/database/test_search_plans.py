@@ -1,5 +1,6 @@
 """How lists are read among many customers: from indexes, as the service's own role, under the policies."""
 
+import string
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,6 +10,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 from msgspec import Struct
+from msgspec.structs import replace
 from tests.support import crowd
 from tests.support.clients import owner_connection
 from tests.support.cluster import Databases
@@ -123,6 +125,31 @@ async def test_the_counters_would_show_a_search_that_reads_everything(service: S
     assert (await service.page(CustomerFilter(q="e"), Relevance(), Window(20))).total > 15_000
     scans, rows = await service.read("customers")
     assert scans > before[0] or rows - before[1] > 15_000
+
+
+# What has no letters to look for in the index, has more words than anybody types, or is a pattern elsewhere.
+HEAVY = [
+    "e",
+    " ".join(string.ascii_lowercase + string.digits),
+    "bi il ll li in ng ex xa am mp pl le cr rm m- @n @s @g .e 0 1 2 3 4 5 6 7 8 9",
+    "%" * 255,
+    "_" * 255,
+    "\\" * 255,
+    "(a+)+$ .*.*.*.*.* a{1000}{1000} [[:alpha:]]*" * 5,
+    " ".join(map(chr, range(0x4E00, 0x4E7F))),
+    "\N{ARABIC LIGATURE SALLALLAHOU ALAYHE WASALLAM}" * 255,
+]
+
+
+@pytest.mark.parametrize("field", ["q", "legal_name", "email", "label"])
+async def test_no_text_takes_the_time_that_a_statement_has(service: Service, field: str) -> None:
+    """A third of the service's own limit has to do; what is looked for takes tens of milliseconds here."""
+    async with service.connection.transaction():
+        await service.connection.execute("SET LOCAL statement_timeout = '2s'")
+        for text in HEAVY:
+            wanted = replace(CustomerFilter(), **{field: text[:255]})
+            order = Relevance() if field == "q" else CustomerOrder.CREATED_AT
+            await service.page(wanted, order, Window(100))
 
 
 DEEP = {

@@ -8,17 +8,14 @@ import re
 import signal
 import subprocess
 import tempfile
-import threading
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from msgspec import Struct
 from standardwebhooks.webhooks import Webhook
 from tests.faults.support import (
     PROGRAM,
@@ -33,59 +30,13 @@ from tests.faults.support import (
     succeeded,
     until,
 )
+from tests.faults.support_receiver import Received, Receiver
 from tests.support.bodies import newest, older
 from tests.support.clients import FIRST, NEWEST, VERSIONS
 
 __all__ = ["data_dir"]
 
 MISSING = "0185a142-54ff-7ce5-846a-fc188432da6e"
-
-
-class Received(Struct, frozen=True):
-    """A request as it came: header names in lower case, the body as it was sent."""
-
-    path: str
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def content(self) -> dict[str, Any]:
-        return json.loads(self.body)
-
-
-class Receiver:
-    """An HTTP server on the loopback interface that keeps what is posted to it, and answers with `status`."""
-
-    def __init__(self) -> None:
-        self.requests: list[Received] = []
-        self.status = 204
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["content-length"]))
-                headers = {name.lower(): value for name, value in self.headers.items()}
-                outer.requests.append(Received(self.path, headers, body))
-                self.send_response(outer.status)
-                self.end_headers()
-
-            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name that is overridden
-                """Say nothing."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}/hooks?of=listen"
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
-        self._thread.start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-    def await_requests(self, count: int) -> list[Received]:
-        """The requests once there are so many."""
-        until(lambda: len(self.requests) >= count)
-        return list(self.requests)
 
 
 class Listener:

@@ -10,9 +10,10 @@ from typing import Any
 import httpx
 import pytest
 from tests.faults.support import Service, data_dir, new_data_dir, serving, start, until
-from tests.support import bodies
+from tests.support import bodies, canaries
 from tests.support.clients import VERSIONS
 
+from customary import logs
 from customary.storage import embedded
 
 __all__ = ["data_dir"]
@@ -20,6 +21,7 @@ __all__ = ["data_dir"]
 # What stands for personal data and secrets here; each is sent in as many places as it fits.
 EMAIL, NAME, ALIAS = "canary.mail@example.com", "Canary Legal Name", "canary-alias-7"
 SECRET, PHONE, PATH = "csk_canary_secret", "+4930123456789", "canary-in-a-path"
+TAX_NUMBER, WEBHOOK_SECRET = "DE136695976", "whsec_canary-of-a-webhook"
 JSON = {"content-type": "application/json"}
 CANARIES = (
     EMAIL,
@@ -29,6 +31,8 @@ CANARIES = (
     SECRET,
     PHONE,
     PATH,
+    TAX_NUMBER,
+    WEBHOOK_SECRET,
     "Canarystrasse",
     b64encode(SECRET.encode()).decode(),
 )
@@ -56,7 +60,13 @@ def send_everything(service: Service) -> None:
         made = client.post("/customers", json=person(), headers={"x-request-id": "good"})
         assert made.status_code == 201, made.text
         path = f"/customers/{made.json()['id']}"
+        tax = {"taxIdentifier": TAX_NUMBER, "country": "DE", "customerId": made.json()["id"]}
+        policy = {"name": NAME, "channel": "WEBHOOK", "recipients": [f"https://{PATH}.invalid/{EMAIL}"]}
         statuses = {
+            "tax": client.post("/tax-registrations", json=tax).status_code,
+            "policy": client.post(
+                "/notifications/policies", json={**policy, "webhookSecret": WEBHOOK_SECRET}
+            ).status_code,
             "list": client.get("/customers", params={"legalName": NAME, "email": EMAIL, "alias": ALIAS}).status_code,
             "alias": client.get(f"/customers/aliases/{ALIAS}").status_code,
             "conflict": client.post("/customers", json=person()).status_code,
@@ -71,6 +81,7 @@ def send_everything(service: Service) -> None:
         }
         assert all(status < 500 for status in statuses.values()), statuses
         assert statuses["conflict"] == 409
+        assert statuses["tax"] == statuses["policy"] == 201
         assert {statuses[name] for name in ("invalid", "unparsed", "no version")} == {400}
         for version in VERSIONS:
             assert client.get(path, headers={"sequence-version": version}).status_code == 200
@@ -85,9 +96,12 @@ def requests(service: Service) -> list[dict[str, Any]]:
 
 
 def test_every_line_is_json(service: Service) -> None:
-    """A program can read each line by itself, those of the HTTP server and of the database's supervisor too."""
+    """A program can read each line by itself, those of the HTTP server and of the database's supervisor too.
+
+    None has a field that is not known to be harmless.
+    """
     for line in service.error.splitlines():
-        assert {"event", "level", "timestamp"} <= json.loads(line).keys()
+        assert {"event", "level", "timestamp"} <= json.loads(line).keys() <= logs.FIELDS - {"left_out"}
 
 
 def test_a_request_can_be_followed(service: Service) -> None:
@@ -97,7 +111,7 @@ def test_a_request_can_be_followed(service: Service) -> None:
     assert found[0] | {"method": "POST", "path": "/customers", "status": 201, "version": "2024-07-30"} == found[0]
     assert found[0]["client_id"] == service.key.client_id
     assert found[0]["duration_ms"] > 0
-    assert len(requests(service)) == 12 + len(VERSIONS) + 3
+    assert len(requests(service)) == 14 + len(VERSIONS) + 3
     assert len({line["request_id"] for line in requests(service)}) == len(requests(service))
     assert {line["version"] for line in requests(service)} == set(VERSIONS)
     assert {line["status"] for line in requests(service)} >= {200, 201, 400, 401, 404, 409}
@@ -116,6 +130,7 @@ def test_nothing_personal_or_secret_is_logged(service: Service) -> None:
     for text in (service.error, *database_logs):
         for canary in (*CANARIES, key.secret, credentials):
             assert canary.lower() not in text.lower(), canary
+        assert canaries.leaks("a log", text) == []
 
 
 def test_a_log_that_cannot_be_written_disturbs_nobody(data_dir: Path) -> None:

@@ -607,6 +607,7 @@ async def test_a_bomb_is_not_unpacked(sender: WebhookSender) -> None:
         ("https://example.com:99999/", "This is not a URL that webhooks can be sent to."),
         ("//example.com/", "This is not a URL that webhooks can be sent to."),
         ("", "This is not a URL that webhooks can be sent to."),
+        ("https://[::1]@/", "This is not a URL that webhooks can be sent to."),
     ],
 )
 async def test_what_is_forbidden_is_said_in_a_sentence(url: str, says: str) -> None:

@@ -2,4 +2,4 @@
 
 import pytest
 
-pytest.register_assert_rewrite("tests.support.clients", "tests.support.published")
+pytest.register_assert_rewrite("tests.support.clients", "tests.support.matrix", "tests.support.published")

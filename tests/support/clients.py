@@ -12,7 +12,8 @@ from tests.support.keys import KEYS
 
 from customary.app import Application
 from customary.domain.account import Scope
-from customary.operations.accounts import create_account, create_key
+from customary.operations.accounts import create_account
+from customary.operations.api_keys import create_key
 from customary.storage.schema import SEARCH_PATH
 from customary.storage.secret_keys import KeyRing
 
@@ -175,11 +176,13 @@ async def new_key(
     scopes: frozenset[Scope] = frozenset(Scope),
     pinned_version: str | None = None,
     requests_per_minute: int | None = 1_000_000,
+    ring: KeyRing = KEYS,
 ) -> tuple[str, str]:
     """The client id and the secret of a new key, which no test is to use up by accident."""
     key, secret = await create_key(
         connection,
         account_id,
+        ring=ring,
         name="test",
         scopes=scopes,
         pinned_version=pinned_version,

@@ -21,10 +21,11 @@ _TEMPLATE = "template_customary"
 
 
 class Cluster(Struct, frozen=True):
-    """The server, as its three roles reach it."""
+    """The server, as its three roles reach it, and where its log is."""
 
     admin_url: str
     addresses: Addresses
+    log_dir: Path
 
 
 class Database(Struct, frozen=True):
@@ -44,7 +45,9 @@ def running() -> Generator[Cluster]:
             passwords = json.loads(next(Path(parent).rglob("passwords.json")).read_text(encoding="utf-8"))
             admin = f"customary_admin:{quote(passwords['admin'], safe='')}"
             admin_url = urlsplit(server.addresses.owner_url)._replace(netloc=f"{admin}@", path="/postgres")
-            yield Cluster(urlunsplit(admin_url), server.addresses)
+            log_dir = embedded.describe(Path(parent) / "data").log_dir
+            assert log_dir is not None
+            yield Cluster(urlunsplit(admin_url), server.addresses, log_dir)
 
 
 def _parent() -> Path | None:
