@@ -116,11 +116,9 @@ class Application:
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
         elif scope["type"] == "http":
-            # Health and what needs no database always find a place.
-            if self._admission.is_full and scope["path"].startswith("/api/"):
-                await self._refuse(scope, receive, send)
-            else:
-                await self._http(scope, receive, send)
+            # Health and what needs no database always find a place, and what has a flaw is refused for that.
+            is_refused = self._admission.is_full and scope["path"].startswith("/api/") and head.flaw(scope) is None
+            await (self._refuse if is_refused else self._http)(scope, receive, send)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()

@@ -57,7 +57,10 @@ async def test_one_request_too_many(app: Application, account: Account, method: 
 
 
 async def test_health_needs_no_connection_that_a_request_could_have(database: Database) -> None:
-    """While every connection of the pool is in use, the service is as alive and as ready as before."""
+    """While every connection of the pool is in use, the service is as alive and as ready as before.
+
+    A request waits for one for a second, and is then told to come again.
+    """
     async with (
         started(database.service_url, pool_size=1) as app,
         client_of(app, None) as client,
@@ -65,6 +68,10 @@ async def test_health_needs_no_connection_that_a_request_could_have(database: Da
     ):
         assert (await client.http.get("http://testserver/healthz")).status_code == 200
         assert (await client.http.get("http://testserver/readyz")).status_code == 200
+        began = time.monotonic()
+        answer = await client.http.get("/customers", auth=("00000000-0000-0000-0000-000000000001", "of nobody"))
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+        assert 0.9 < time.monotonic() - began < 5
 
 
 async def test_a_client_that_does_not_send_takes_no_place(app: Application, account: Account) -> None:
@@ -125,12 +132,20 @@ async def test_four_times_as_many_clients_as_places(data_dir: Path) -> None:
             while time.monotonic() < ending:
                 into.append(await client.get(path))
 
+        large: list[Seen] = []
+
+        async def send_much(client: Client) -> None:
+            while time.monotonic() < ending:
+                large.append(await client.post("/api/customers", b" " * 900_000))
+
         healths = [Client(service.port), Client(service.port)]
         await asyncio.gather(
             *(ask(client, "/api/customers?limit=1", seen) for client in clients),
             ask(healths[0], "/healthz", health),
             ask(healths[1], "/readyz", health),
+            *(send_much(Client(service.port, key)) for _ in range(2)),
         )
+        assert {each.status for each in large} <= {400, 503}
         assert {each.status for each in health} == {200}
         assert {each.status for each in seen} == {200, 503}
         assert all(each.has_retry_after for each in seen if each.status == 503)

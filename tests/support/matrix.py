@@ -6,7 +6,7 @@ difference to fails: nobody could tell then whether a foreign thing was looked u
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from msgspec import Struct
 from tests.support.asgi import Answer
@@ -28,13 +28,22 @@ ONE_PAGE = {"/sequence-accounts": "the account itself"}
 A_TYPE = "CUSTOMER_CREATED"
 # What a field of a body that is no id is tried with: one thing of each form.
 FORMS = ("customer id", "alias value", "contact email", "policy recipients", "tax of customer taxIdentifier")
+# Other ways to write what fits a place.
+SPELLINGS: tuple[Callable[[str], str], ...] = (
+    str.upper,
+    "{{{}}}".format,
+    "urn:uuid:{}".format,
+    " {} ".format,
+    "{}' OR '1'='1".format,
+    "../customers/{}".format,
+)
 _TIMES = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,15}Z")
 _COUNTED = {"x-request-id", "ratelimit"}
 # A success shows new ids and times, so what stands for its bytes differs with them.
+_OF_CONTENT = {"etag", "content-length"}
 _REFUSED = 300
 _UNKNOWN_TAG = b'"%032x"' % 0
-REPLAYED = "idempotent-replayed"
-_OF_CONTENT = {"etag", "content-length"}
+_REPLAYED = "idempotent-replayed"
 
 
 class Visible(Struct, frozen=True):
@@ -130,7 +139,7 @@ class Matrix:
         ]
         told = f"{endpoint.method} {endpoint.path}"
         assert _without_ids(ours) == _without_ids(theirs), told
-        assert REPLAYED not in ours.headers, told
+        assert _REPLAYED not in ours.headers, told
         assert self._foe.crossings(ours.body) == [], told
         assert again.body == ours.body, told
 
@@ -189,7 +198,12 @@ class Matrix:
             missing = await self._answer_to_missing(request, place, name, answers)
             await self._compare(request.at(place, theirs), [theirs], missing)
         if (place.is_id or place.where != "body") and request.endpoint.path not in ONE_PAGE:
-            assert await self._fitting(request, place), f"nothing own makes a difference: {_told(request, place)}"
+            fitting = await self._fitting(request, place)
+            assert fitting is not None, f"nothing own makes a difference: {_told(request, place)}"
+            for spelling in SPELLINGS:
+                theirs, missing = (spelling(each[fitting]) for each in (self._foe.everything, self._missing))
+                expected = await self._ask(request.at(place, missing), [missing])
+                await self._compare(request.at(place, theirs), [theirs], expected)
 
     async def _ask(self, request: Draft, sent: Iterable[str] = ()) -> Visible:
         """What is visible of the answer; nothing is changed, whatever it is."""

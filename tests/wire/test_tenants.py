@@ -1,51 +1,14 @@
-"""Tenants: what belongs to another account answers exactly like what does not exist."""
+"""Tenants that have the same names and share connections: each sees its own.
 
-import httpx
+That what is foreign answers like what is missing is tried in `test_tenant_matrix`, in every place of every operation.
+"""
+
 import pytest
-from tests.support.bodies import newest, of
-from tests.support.clients import NEWEST, VERSIONS, Account, client_of, refused, started, success
+from tests.support.bodies import newest
+from tests.support.clients import VERSIONS, Account, client_of, refused, started, success
 from tests.support.cluster import Database
 
 MISSING = "0185a142-54ff-7ce5-846a-fc188432da6e"
-
-
-def visible(response: httpx.Response) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:
-    """All of an answer but its request id and how many requests the key has left."""
-    headers = [each for each in response.headers.raw if each[0].lower() not in {b"x-request-id", b"ratelimit"}]
-    return response.status_code, response.content, headers
-
-
-@pytest.mark.parametrize("version", VERSIONS)
-async def test_another_accounts_customer_answers_like_a_missing_one(
-    account: Account, second_account: Account, version: str
-) -> None:
-    foreign = (await second_account.client.create(newest(customerAliases=["theirs"])))["id"]
-    before = await second_account.client.customer(foreign)
-    requests = [
-        ("GET", "/customers/{id}", None),
-        ("GET", "/customers/{id}/aliases", None),
-        ("GET", "/customers/by-alias/{id}", None),
-        ("PUT", "/customers/{id}", of(version, legalName="Mine now")),
-        *([("POST", "/customers/{id}/archive", None)] if version == NEWEST else []),
-        *([("PUT", "/customers/{id}/archive", None), ("DELETE", "/customers/{id}", None)] if version != NEWEST else []),
-    ]
-    for method, path, body in requests:
-        theirs = await account.client.request(method, path.format(id=foreign), version=version, json=body)
-        missing = await account.client.request(method, path.format(id=MISSING), version=version, json=body)
-        assert theirs.status_code == 404
-        assert visible(theirs) == visible(missing)
-    assert await second_account.client.customer(foreign) == before
-
-
-@pytest.mark.parametrize("version", VERSIONS)
-async def test_another_accounts_alias_answers_like_a_missing_one(
-    account: Account, second_account: Account, version: str
-) -> None:
-    await second_account.client.create(newest(customerAliases=["theirs"]))
-    theirs = await account.client.get("/customers/by-alias/theirs", version=version)
-    missing = await account.client.get("/customers/by-alias/nobodys", version=version)
-    assert theirs.status_code == 404
-    assert visible(theirs) == visible(missing)
 
 
 async def test_another_accounts_alias_is_free(account: Account, second_account: Account) -> None:
