@@ -23,6 +23,12 @@ from customary.app import Application
 __all__ = ["data_dir"]
 
 
+@pytest.fixture(autouse=True)
+def prompt_reports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was refused is logged soon."""
+    monkeypatch.setattr(admission, "_REPORT_SECONDS", 0.3)
+
+
 def filled(app: Application) -> ExitStack:
     """Every place taken, until it is closed."""
     taken = ExitStack()
@@ -139,11 +145,12 @@ async def test_four_times_as_many_clients_as_places(data_dir: Path) -> None:
                 large.append(await client.post("/api/customers", b" " * 900_000))
 
         healths = [Client(service.port), Client(service.port)]
+        large_ones = [Client(service.port, key), Client(service.port, key)]
         await asyncio.gather(
             *(ask(client, "/api/customers?limit=1", seen) for client in clients),
             ask(healths[0], "/healthz", health),
             ask(healths[1], "/readyz", health),
-            *(send_much(Client(service.port, key)) for _ in range(2)),
+            *(send_much(client) for client in large_ones),
         )
         assert {each.status for each in large} <= {400, 503}
         assert {each.status for each in health} == {200}
@@ -153,5 +160,5 @@ async def test_four_times_as_many_clients_as_places(data_dir: Path) -> None:
         after = [await clients[0].get("/api/customers?limit=1") for _ in range(20)]
         assert {each.status for each in after} == {200}
         assert percentile([each.seconds for each in after], 0.5) < 1
-        for client in (*clients, *healths):
+        for client in (*clients, *healths, *large_ones):
             client.close()

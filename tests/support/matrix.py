@@ -201,9 +201,9 @@ class Matrix:
             fitting = await self._fitting(request, place)
             assert fitting is not None, f"nothing own makes a difference: {_told(request, place)}"
             for spelling in SPELLINGS:
-                theirs, missing = (spelling(each[fitting]) for each in (self._foe.everything, self._missing))
-                expected = await self._ask(request.at(place, missing), [missing])
-                await self._compare(request.at(place, theirs), [theirs], expected)
+                theirs, missing = self._foe.everything[fitting], self._missing[fitting]
+                expected = await self._ask(request.at(place, spelling(missing)), [spelling(missing), missing])
+                await self._compare(request.at(place, spelling(theirs)), [spelling(theirs), theirs], expected)
 
     async def _ask(self, request: Draft, sent: Iterable[str] = ()) -> Visible:
         """What is visible of the answer; nothing is changed, whatever it is."""

@@ -61,7 +61,7 @@ PATHS = [
 # What is only ours, as an expression over whole facts, and why a client of the published API is not disturbed by it.
 ADDITIONS = {
     r"PUT /customers/\{id\} header authorization.*": "Needed like everywhere; the older documents forgot it.",
-    r".* = (304|400|401|403|404|408|409|412|413|414|415|422|429|431|500|503)": "Ways of refusing that a client may meet.",
+    r".* = (304|400|401|403|404|408|409|412|413|414|415|422|429|431|500|503)": "Ways of refusing.",
     r".* header (x-request-id|idempotency-key|if-match|if-none-match): .*": "Headers that a client may send: an id for"
     " the logs, and what makes a change safe to repeat and safe from being lost.",
     r".* = \d+ header .*": "Headers that every answer carries; the published documents list none.",
