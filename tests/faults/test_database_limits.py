@@ -147,6 +147,7 @@ async def test_a_change_that_was_broken_off_has_no_effect(place: World) -> None:
 async def test_a_refusal_undoes_its_block_and_no_more(place: World) -> None:
     """That of a savepoint leaves the rest of the transaction, that of a transaction nothing; no connection is lost."""
     left: list[object] = []
+    process = None
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: left.append(context))
     database = await Database.open(place.url, pool_size=1)
     try:

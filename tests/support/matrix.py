@@ -84,8 +84,9 @@ class Fitted(Struct, frozen=True):
 class Matrix:
     """The operations of one version, tried by one account with the things of another."""
 
-    def __init__(self, app: Application, version: Version, own: Estate, foe: Estate) -> None:
-        self._app, self._version, self._own, self._foe = app, version, own, foe
+    def __init__(self, app: Application, version: Version, own: Estate, foe: Estate, *, is_brief: bool = False) -> None:
+        """A brief one tries what fits a place and one thing of each form, and not everything everywhere."""
+        self._app, self._version, self._own, self._foe, self._is_brief = app, version, own, foe, is_brief
         self._missing = {name: foe.missing(name) for name in foe.everything}
         self._known: dict[str, str] = {}  # what of the account's own fits a place, by the place's name
 
@@ -192,18 +193,23 @@ class Matrix:
         return [name for name in names if not name.startswith("another")]
 
     async def _examine_place(self, request: Draft, place: Place) -> None:
-        answers: dict[str, Visible] = {}
-        for name in self._fit_for(place):
-            theirs = self._foe.everything[name]
-            missing = await self._answer_to_missing(request, place, name, answers)
-            await self._compare(request.at(place, theirs), [theirs], missing)
+        names = list(self._fit_for(place))
         if (place.is_id or place.where != "body") and request.endpoint.path not in ONE_PAGE:
             fitting = await self._fitting(request, place)
             assert fitting is not None, f"nothing own makes a difference: {_told(request, place)}"
-            for spelling in SPELLINGS:
-                theirs, missing = self._foe.everything[fitting], self._missing[fitting]
-                expected = await self._ask(request.at(place, spelling(missing)), [spelling(missing), missing])
-                await self._compare(request.at(place, spelling(theirs)), [spelling(theirs), theirs], expected)
+            await self._examine_spellings(request, place, fitting)
+            names = [fitting, *FORMS] if self._is_brief else names
+        answers: dict[str, Visible] = {}
+        for name in names:
+            theirs = self._foe.everything[name]
+            missing = await self._answer_to_missing(request, place, name, answers)
+            await self._compare(request.at(place, theirs), [theirs], missing)
+
+    async def _examine_spellings(self, request: Draft, place: Place, name: str) -> None:
+        theirs, missing = self._foe.everything[name], self._missing[name]
+        for spelling in SPELLINGS:
+            expected = await self._ask(request.at(place, spelling(missing)), [spelling(missing), missing])
+            await self._compare(request.at(place, spelling(theirs)), [spelling(theirs), theirs], expected)
 
     async def _ask(self, request: Draft, sent: Iterable[str] = ()) -> Visible:
         """What is visible of the answer; nothing is changed, whatever it is."""

@@ -27,7 +27,7 @@ from tests.support.published import Published
 
 from customary.app import Application
 from customary.domain.account import Scope
-from customary.storage import database as database_module
+from customary.storage import connections
 
 MISSING = "0185a142-54ff-7ce5-846a-fc188432da6e"
 PATH = "/customer-organizations"
@@ -499,7 +499,7 @@ async def test_the_number_of_statements_does_not_grow_with_the_members(
     original, member = await make(account.client, "Owner", "Member")
     owners, members = await copies(database, original, 2), await copies(database, member, 300)
     count = 0
-    connection_class: Json = database_module._TenantConnection
+    connection_class: Json = connections.TenantConnection
     execute = connection_class._execute
 
     async def counted(self: Json, *arguments: Json, **options: Json) -> Json:

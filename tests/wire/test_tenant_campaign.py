@@ -9,7 +9,7 @@ from tests.wire.tenant_campaign import campaign
 
 from customary.storage import users
 
-REQUESTS, SEED = 1_200, 20240730
+REQUESTS, SEED = 900, 20240730
 
 
 async def test_nothing_of_one_account_reaches_the_other(database: Database) -> None:
