@@ -25,7 +25,7 @@ from tests.faults.support import Key, Service, new_data_dir, serving
 from tests.faults.support_http import Client, Seen, ended, unlimited_key
 from tests.support import bodies
 
-CLIENTS = 16
+CLIENTS = 8
 IDLE = 50
 LONGEST_STOP_SECONDS = 10.0
 MOST_ERRORS = 0.01
