@@ -42,7 +42,7 @@ PARTITIONS = (
 
 
 class Result(Struct, frozen=True):
-    """What a partition did. `statuses` are those of writes that were sent while it lasted."""
+    """What a partition did. `statuses` are those of writes that were answered while it lasted."""
 
     partition: Partition
     statuses: Counter[int | None]
@@ -76,8 +76,8 @@ class World(Struct, frozen=True):
             until(lambda: time.monotonic() - cut_at > seconds, seconds + 10)
         healed_at = time.monotonic()
         well_after_seconds = watch.well_after(healed_at)
-        # One that was sent in the first moment may have been done before it, one that was sent in the last after it.
-        meanwhile = [each for each in watch.writes if cut_at + 0.1 < each.at and each.at + each.seconds < healed_at]
+        # What was answered in the first moment may have been done before.
+        meanwhile = [each for each in watch.writes if cut_at + 1 < each.at + each.seconds < healed_at]
         longest = max(each.seconds for each in [*watch.reads, *watch.writes])
         return Result(partition, Counter(each.status for each in meanwhile), longest, well_after_seconds)
 

@@ -189,7 +189,7 @@ def running(major: int, place: Place = Place()) -> Generator[Server]:  # noqa: B
             rules.write("host all all samenet scram-sha-256\n")
         settings = (f"listen_addresses={place.address}", f"port={port}", "unix_socket_directories=")
         settings += ("max_connections=100", *place.settings)
-        command = [*place.through, binaries / "postgres", "-D", data]
+        command = [*_found(place.through), binaries / "postgres", "-D", data]
         command += [part for each in settings for part in ("-c", each)]
         starter = replace(user, switch=user.switch and not place.by_root)
         server = Server(major, port, password, command, directory, starter, place.address)
@@ -199,6 +199,12 @@ def running(major: int, place: Place = Place()) -> Generator[Server]:  # noqa: B
         finally:
             server.stop()
             canaries.WATCH.read(directory / "log")
+
+
+def _found(command: tuple[str, ...]) -> list[str | Path]:
+    """A command with the whole path of its program, or no command."""
+    program = shutil.which(command[0], path="/usr/sbin:/usr/bin:/sbin:/bin") if command else None
+    return [program, *command[1:]] if program else []
 
 
 def _initdb(command: list[str | Path], directory: Path, user: OsUser) -> None:

@@ -38,7 +38,6 @@ AT_ONCE = 16
 # Far fewer than there are requests at a time, so that each connection serves both accounts in turn.
 CONNECTIONS = 3
 SAMPLES = 1000
-_BUSY = 503
 _TRIES = 5
 _RARE = {"DELETE": 0.3}
 
