@@ -155,7 +155,7 @@ def loaded(service: Service, owner_url: str, directory: Path, *, seed: int = 1) 
     try:
         with clients(tenant.where(service.port), directory, seed=seed, shapes=SHAPES) as running:
             load = Load(service, tenant, watch, running)
-            until(lambda: load.done() >= 50 and len(watch.writes) >= 5)
+            until(lambda: load.done() >= 20 and len(watch.writes) >= 5)
             yield load
     finally:
         watch.end()

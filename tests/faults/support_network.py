@@ -6,12 +6,15 @@ import subprocess
 from collections.abc import Generator
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 
 import pytest
 from msgspec import Struct
+from tests.faults.support import is_alive
 from tests.faults.support_postgresql import Place, unprivileged
 
 _PATH = "/usr/sbin:/sbin:/usr/bin:/bin"
+_NAME = "customary-"  # with the number of the process that made it
 # The first of our two rules in the namespace; the one that finds its own addresses comes behind it.
 _CUT, _OWN = "5", "10"
 
@@ -63,11 +66,12 @@ class Link(Struct, frozen=True):
 @contextmanager
 def linked() -> Generator[Link]:
     """A namespace and the link to it."""
+    _sweep()
     number = os.getpid()
     # From a block of addresses that is set aside for tests of network devices, four for each process.
     base = f"198.18.{number // 64 % 256}.{number % 64 * 4}"
     first, _, last = base.rpartition(".")
-    link = Link(f"customary-{number}", f"cdb{number}", f"{first}.{int(last) + 1}", f"{first}.{int(last) + 2}")
+    link = Link(f"{_NAME}{number}", f"cdb{number}", f"{first}.{int(last) + 1}", f"{first}.{int(last) + 2}")
     ours = f"csv{number}"
     _ip("netns", "add", link.namespace)
     try:
@@ -87,6 +91,13 @@ def linked() -> Generator[Link]:
         yield link
     finally:
         _ip("netns", "del", link.namespace)
+
+
+def _sweep() -> None:
+    """Remove what tests that were killed have left."""
+    for namespace in Path("/run/netns").glob(f"{_NAME}*"):
+        if not is_alive(int(namespace.name.removeprefix(_NAME))):
+            _ip("netns", "del", namespace.name)
 
 
 def _hardware(address: str) -> str:
