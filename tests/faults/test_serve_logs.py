@@ -14,6 +14,7 @@ from tests.support import bodies, canaries
 from tests.support.clients import VERSIONS
 
 from customary import logs
+from customary.api.versions import LIVE
 from customary.storage import embedded
 
 __all__ = ["data_dir"]
@@ -117,7 +118,7 @@ def test_a_request_can_be_followed(service: Service) -> None:
     assert {line["status"] for line in requests(service)} >= {200, 201, 400, 401, 404, 409}
     routes = {line["path"] for line in requests(service) if line["path"]}
     assert "/customers" in routes
-    assert all("{" in route for route in routes - {"/customers"}), routes
+    assert routes <= {endpoint.path for version in LIVE.values() for endpoint in version.endpoints}
 
 
 def test_nothing_personal_or_secret_is_logged(service: Service) -> None:
