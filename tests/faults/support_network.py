@@ -97,7 +97,8 @@ def _sweep() -> None:
     """Remove what tests that were killed have left."""
     for namespace in Path("/run/netns").glob(f"{_NAME}*"):
         if not is_alive(int(namespace.name.removeprefix(_NAME))):
-            _ip("netns", "del", namespace.name)
+            # Another process may be doing the same.
+            subprocess.run(["ip", "netns", "del", namespace.name], capture_output=True, check=False)
 
 
 def _hardware(address: str) -> str:

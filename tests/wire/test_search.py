@@ -402,7 +402,7 @@ async def test_updated_since_takes_any_offset_and_a_cursor_for_the_same_moment(a
         "9999-12-31T23:59:59-23:59",
         "-0001-01-01T00:00:00Z",
         "infinity",
-        "2026-01-01T00:00:00Z" * 1000,
+        "2026-01-01T00:00:00Z" * 200,  # nearly as long as a URL can be
     ],
 )
 async def test_what_is_no_time_is_refused(account: Account, text: str) -> None:
