@@ -289,7 +289,7 @@ async def test_wildcards_are_taken_literally(account: Account, typed: str, found
         ("\N{COMBINING ACUTE ACCENT}\N{COMBINING DIAERESIS}", "blank"),
         ("\N{IDEOGRAPHIC SPACE}", "blank"),
         ("x" * 256, "tooLong"),
-        ("x" * 10_000, "tooLong"),
+        ("x" * 8_000, "tooLong"),  # nearly as long as a URL can be
         ("é" * 256, "tooLong"),
     ],
 )
