@@ -114,6 +114,22 @@ async def test_a_client_that_does_not_send_takes_no_place(app: Application, acco
     assert app._admission._free == free
 
 
+async def test_one_refused_client_that_leaves_takes_no_answer_from_another(app: Application) -> None:
+    """Those who are refused within one moment wait for it together; that one of them gives up is his matter alone."""
+    answers: list[int] = []
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            answers.append(message["status"])
+
+    refusals = [asyncio.create_task(app._admission.refuse({"headers": []}, send)) for _ in range(3)]
+    await asyncio.sleep(0)
+    refusals[1].cancel()
+    ends = await asyncio.gather(*refusals, return_exceptions=True)
+    assert [type(end) for end in ends] == [type(None), asyncio.CancelledError, type(None)]
+    assert answers == [503, 503]
+
+
 def test_there_is_room_for_a_burst_however_small_the_pool_is() -> None:
     """A hundred retries of one request at one moment are no overload."""
     for pool_size in (1, 10, 100):

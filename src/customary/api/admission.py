@@ -45,7 +45,7 @@ class Admission:
     def __init__(self, pool_size: int) -> None:
         self._free = max(LEAST_PLACES, PLACES_FOR_EACH_CONNECTION * pool_size)
         self._refused = 0
-        self._shared: asyncio.Future[None] | None = None
+        self._shared = asyncio.Event()
         self._shared_until = 0.0
 
     @property
@@ -76,7 +76,7 @@ class Admission:
 
     async def refuse(self, scope: Scope, send: Send) -> None:
         """Tell a request, a moment after it came, that there is no place for it."""
-        await self._moment()
+        await self._moment().wait()
         version, given = versions.NEWEST, None
         for name, value in scope["headers"]:
             if name == b"x-request-id":
@@ -87,12 +87,12 @@ class Admission:
         await send({"type": "http.response.start", "status": _REFUSAL.status, "headers": (*_HEADERS, *named)})
         await send({"type": "http.response.body", "body": _REFUSAL.body})
 
-    def _moment(self) -> "asyncio.Future[None]":
-        """What is over in HOLD_SECONDS. All who come within a few milliseconds share one, since a timer costs much."""
+    def _moment(self) -> asyncio.Event:
+        """What happens in HOLD_SECONDS. All who come within a few milliseconds share one, since a timer costs much."""
         loop = asyncio.get_running_loop()
-        if loop.time() >= self._shared_until or self._shared is None:
-            self._shared, self._shared_until = loop.create_future(), loop.time() + _SHARED_SECONDS
-            loop.call_later(HOLD_SECONDS, self._shared.set_result, None)
+        if loop.time() >= self._shared_until:
+            self._shared, self._shared_until = asyncio.Event(), loop.time() + _SHARED_SECONDS
+            loop.call_later(HOLD_SECONDS, self._shared.set)
         if self._refused == 0:
             loop.call_later(_REPORT_SECONDS, self._report)
         self._refused += 1
