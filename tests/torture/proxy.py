@@ -171,7 +171,7 @@ class _Link:
 
     def cut(self, *, is_reset: bool) -> None:
         """End the connection to the service."""
-        if is_reset:
+        if is_reset and not self._to_service.is_closing():
             found = self._to_service.get_extra_info("socket")
             found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_CLOSE)
         self._to_service.transport.abort()

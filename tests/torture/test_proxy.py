@@ -83,6 +83,18 @@ async def test_connections_are_reset(proxy: Proxy, database: Database) -> None:
         assert await connection.fetchval("SELECT 1") == 1
 
 
+async def test_connections_are_reset_again_while_they_end(proxy: Proxy, database: Database) -> None:
+    """One that is ending already is no trouble."""
+
+    def reset_often() -> None:
+        for _ in range(20):
+            proxy.reset_all()
+
+    for _ in range(10):
+        async with connected(proxy, database):
+            await asyncio.to_thread(reset_often)
+
+
 async def test_one_side_is_closed(proxy: Proxy, database: Database) -> None:
     """The client is told that nothing more will come."""
     async with connected(proxy, database) as connection:
