@@ -266,9 +266,14 @@ def database_processes(data_dir: Path) -> frozenset[int]:
     return of_cluster(cluster, database_user(cluster)) if cluster else frozenset()
 
 
+def postmaster_now(data_dir: Path) -> int | None:
+    """The id of the embedded database's main process; None while it is being started again."""
+    return embedded.describe(data_dir).postmaster_pid
+
+
 def postmaster(data_dir: Path) -> int:
-    """The id of the embedded database's main process."""
-    pid = embedded.describe(data_dir).postmaster_pid
+    """The id of the embedded database's main process, which has to be there."""
+    pid = postmaster_now(data_dir)
     assert pid is not None
     return pid
 

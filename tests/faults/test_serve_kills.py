@@ -17,7 +17,16 @@ from typing import Any
 import asyncpg
 import httpx
 from msgspec import Struct
-from tests.faults.support import Service, data_dir, database_processes, free_port, postmaster, serving, until
+from tests.faults.support import (
+    Service,
+    data_dir,
+    database_processes,
+    free_port,
+    postmaster,
+    postmaster_now,
+    serving,
+    until,
+)
 from tests.faults.support_database import until as soon
 from tests.faults.support_http import Client, Seen
 from tests.support import bodies
@@ -242,7 +251,7 @@ def test_the_database_is_killed(data_dir: Path) -> None:
             until(lambda: len(answers) >= 20)
             pid = postmaster(data_dir)
             os.kill(pid, signal.SIGKILL)
-            until(lambda: service.status("/readyz") == 503 or postmaster(data_dir) != pid)
+            until(lambda: service.status("/readyz") == 503 or postmaster_now(data_dir) != pid)
             until(service.is_ready)
             well_at = time.monotonic()
             until(lambda: [each for each in answers if each.sent_at > well_at and each.status == 201])

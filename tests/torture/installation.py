@@ -11,7 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 
 import msgspec
-from tests.faults.support import Service, database_processes, free_port, is_alive, postmaster, start, until
+from tests.faults.support import Service, database_processes, free_port, is_alive, postmaster_now, start, until
 from tests.support.keys import TEXT
 from tests.torture.postgresql import Postgresql, kill_all
 from tests.torture.proxy import Proxy
@@ -93,13 +93,11 @@ class Embedded:
 
     def postmaster(self) -> int:
         """The one that starts the others."""
-        return until(lambda: self.is_ready() and postmaster(self._data_dir))
+        return until(lambda: postmaster_now(self._data_dir))
 
     def is_ready(self) -> bool:
         """Whether it lives, the postmaster at least."""
-        with contextlib.suppress(AssertionError):
-            return bool(postmaster(self._data_dir))
-        return False
+        return postmaster_now(self._data_dir) is not None
 
     def recover(self) -> None:
         """Somebody else's work."""
