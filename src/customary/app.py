@@ -107,7 +107,7 @@ class Application:
         self._probe.close()
         if self._services is not None and self._uses is not None:
             await self._uses.stop()
-            await self._services.database.close()
+            self._services.database.close()
             self._services.limiter.close()
             self._services = None
 
@@ -205,7 +205,7 @@ class Application:
         """Whether the database takes writes and its schema is the one that this release needs."""
         found = await self._probe.ask()
         if found is Readiness.READ_ONLY:
-            await self._running().database.forget_connections()
+            self._running().database.forget_connections()
         return Response(200, b'{"status":"ready"}') if found is Readiness.READY else _NOT_READY[found]
 
 

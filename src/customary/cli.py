@@ -200,7 +200,7 @@ def _with_service(
         try:
             return await use(database)
         finally:
-            await database.close()
+            database.close()
 
     with server.owner_url(settings) as url:
         return asyncio.run(connect(url))

@@ -164,7 +164,7 @@ def _with_account(settings: Settings, name_or_id: str, use: Callable[[Database, 
         try:
             return await use(database, found)
         finally:
-            await database.close()
+            database.close()
 
     with server.owner_url(settings) as url:
         return asyncio.run(connect(url))

@@ -77,7 +77,7 @@ async def _require_nothing_encrypted(data_dir: Path, service_url: str) -> None:
             rows = rows_by_key(await encrypted_rows.by_key(connection))
             needed = {*rows, *(need.key_id for need in await api_keys.needs(connection))}
     finally:
-        await database.close()
+        database.close()
     lost = sorted(key_id for key_id in needed if key_id is not None)
     if lost:
         file = embedded_keys.path(data_dir)
@@ -95,7 +95,7 @@ async def _encrypt_plain(service_url: str, keys: KeyRing) -> None:
     try:
         await encrypt_plain(database)
     finally:
-        await database.close()
+        database.close()
 
 
 def _text_of(file: Path) -> str:

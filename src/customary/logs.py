@@ -44,8 +44,7 @@ class _Unbreakable:
             sys.stderr.write(line)
 
     def flush(self) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            sys.stderr.flush()
+        """Nothing to do: standard error passes on each line by itself."""
 
 
 def configure() -> None:

@@ -63,7 +63,7 @@ async def _work(database_url: str, settings: Settings, keys: KeyRing, capacity: 
         await engine.run()
     finally:
         await webhooks.close()
-        await database.close()
+        database.close()
     _log.info("worker_stopped")
 
 

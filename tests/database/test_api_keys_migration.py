@@ -72,7 +72,7 @@ async def test_keys_of_before_open_as_they_did_and_no_hash_is_left_without_a_pep
         assert await encrypt_plain(pool) == 513
         assert await encrypt_plain(pool) == 0
     finally:
-        await pool.close()
+        pool.close()
     async with owner_connection(before.owner_url) as owner:
         rows = await owner.fetch("SELECT key_id, hash FROM api_key_secrets")
         columns = await owner.fetch("SELECT attname FROM pg_attribute WHERE attrelid = 'api_keys'::regclass")
@@ -116,7 +116,7 @@ async def test_a_request_that_was_answered_before_is_answered_again_and_no_other
             with pytest.raises(IdempotencyMismatch):
                 await idempotency.claim(tx, "old", hashlib.sha256(b"another").digest())
     finally:
-        await pool.close()
+        pool.close()
     async with started(before.service_url) as app, client_of(app, (client_id, SECRET)) as client:
         content = httpx.Request("POST", "http://x", json=newest(label="a PIN: 1234")).read()
         headers = {"Idempotency-Key": "new", "Content-Type": "application/json", "Sequence-Version": "2024-07-30"}
@@ -153,4 +153,4 @@ async def test_an_old_key_past_its_time_is_taken_over_in_the_new_form(before: Da
             with pytest.raises(IdempotencyMismatch):
                 await idempotency.claim(tx, "old", FINGERPRINT)
     finally:
-        await pool.close()
+        pool.close()

@@ -55,7 +55,7 @@ async def pool(database: Database, keys: KeyRing = KEYS, size: int = 1) -> Async
     try:
         yield opened
     finally:
-        await opened.close()
+        opened.close()
 
 
 async def other_key(account: Account, database: Database) -> tuple[str, str]:

@@ -82,7 +82,7 @@ async def queue(database: Made) -> AsyncIterator[Queue]:
     async with owner_connection(database.owner_url) as owner:
         opened = await Database.open(database.service_url, pool_size=8)
         yield Queue(owner, opened)
-        await opened.close()
+        opened.close()
 
 
 async def test_no_more_than_four_of_a_lane_are_in_flight(queue: Queue) -> None:

@@ -71,7 +71,7 @@ async def test_secrets_of_before_sign_on_and_are_encrypted_by_the_service(before
                 assert kept is not None
                 assert (kept.status, kept.body) == (201, BODY)
     finally:
-        await pool.close()
+        pool.close()
     async with owner_connection(before.owner_url) as owner:
         assert await owner.fetchval("SELECT count(*) FROM policy_secrets WHERE key_id = 'k-test'") == 701
         assert await owner.fetchval("SELECT count(*) FROM policy_secrets") == 701

@@ -122,7 +122,7 @@ async def test_the_pool_binds_every_connection_to_the_services_role(database: Da
             assert await connection.fetchval("SELECT current_user") == "customary_service"
             assert set((await counts(connection)).values()) == {0}
     finally:
-        await pool.close()
+        pool.close()
 
 
 async def test_one_connection_serves_accounts_in_turn(
@@ -137,7 +137,7 @@ async def test_one_connection_serves_accounts_in_turn(
             async with pool.reading(second_account.id) as reading:
                 assert await reading.connection.fetchval("SELECT count(*) FROM customers") == 0
     finally:
-        await pool.close()
+        pool.close()
 
 
 async def test_a_connection_without_tenant_sees_nobodys_rows_after_it_served_somebody(
@@ -151,7 +151,7 @@ async def test_a_connection_without_tenant_sees_nobodys_rows_after_it_served_som
         async with pool.without_tenant() as connection:
             assert set((await counts(connection)).values()) == {0}
     finally:
-        await pool.close()
+        pool.close()
 
 
 async def test_the_secret_of_cursors_differs_between_installations(database: Database) -> None:

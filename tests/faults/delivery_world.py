@@ -275,5 +275,5 @@ async def world(cluster: Cluster, made: Made, kinds: Sequence[str], seed: int) -
         ):
             yield World(admin, made, account, database, recipients, seed)
     finally:
-        await database.close()
+        database.close()
         await admin.close()

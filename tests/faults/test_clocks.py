@@ -38,7 +38,7 @@ from customary.storage.database import Database
 async def main():
     database = await Database.open(sys.argv[1], pool_size=1)
     await keep_house(database)
-    await database.close()
+    database.close()
 asyncio.run(main())
 """
 

@@ -200,7 +200,7 @@ async def test_a_transaction_that_idles_is_ended(place: World, monkeypatch: pyte
         async with database.reading(place.account_id) as reading:
             assert await reading.connection.fetchval("SELECT 1") == 1
     finally:
-        await database.close()
+        database.close()
 
 
 async def test_the_server_becomes_read_only(place: World) -> None:

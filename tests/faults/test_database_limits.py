@@ -165,7 +165,7 @@ async def test_a_refusal_undoes_its_block_and_no_more(place: World) -> None:
             assert await connection.fetchrow(THERE) == (False, False)
             assert await connection.fetchval("SELECT pg_backend_pid()") == process
     finally:
-        await database.close()
+        database.close()
         asyncio.get_running_loop().set_exception_handler(None)
     assert left == []
 
@@ -217,11 +217,11 @@ async def test_what_the_server_is_told_to_bound(place: World, limits: Limits, st
         async with database.without_tenant() as connection:
             for name, value in wanted.items():
                 assert await connection.fetchval(f"SHOW {name}") == value, name
-            end = connection._con._transport.get_extra_info("socket")
+            end = connection._transport.get_extra_info("socket")
             assert end.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
             assert end.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 5_000
     finally:
-        await database.close()
+        database.close()
 
 
 async def test_a_statement_takes_no_longer_than_it_may(place: World) -> None:
@@ -236,7 +236,7 @@ async def test_a_statement_takes_no_longer_than_it_may(place: World) -> None:
         async with database.without_tenant() as connection:
             assert await connection.fetchval("SELECT pg_backend_pid()") == process
     finally:
-        await database.close()
+        database.close()
 
 
 @pytest.mark.parametrize(("given", "used"), [("off", "on"), ("local", "on"), ("remote_apply", "remote_apply")])
@@ -249,6 +249,6 @@ async def test_no_default_makes_commits_less_than_safe(place: World, given: str,
             async with database.without_tenant() as connection:
                 assert await connection.fetchval("SHOW synchronous_commit") == used
         finally:
-            await database.close()
+            database.close()
     finally:
         await place.run(f"ALTER DATABASE {place.name} RESET synchronous_commit", "SELECT 1")

@@ -103,7 +103,7 @@ async def test_the_part_of_the_primary_goes_to_another_server(server: Server, ot
             assert await where(database) == {new.port}
     finally:
         probe.close()
-        await database.close()
+        database.close()
 
 
 @pytest.mark.parametrize("behaviour", ["refuses", "is silent"])
@@ -122,7 +122,7 @@ async def test_a_server_that_is_gone_holds_nobody_up(server: Server, behaviour: 
             await schema.require_service(naming(url, gone, f"127.0.0.1:{server.port}"))
             assert time.monotonic() - began < 2
         finally:
-            await database.close()
+            database.close()
 
 
 async def test_a_database_that_takes_no_changes_is_refused_at_the_start(server: Server) -> None:

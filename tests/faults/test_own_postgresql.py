@@ -110,7 +110,7 @@ async def require_bound(url: str) -> None:
         async with database.reading(UUID(int=1)) as stranger:
             assert await stranger.connection.fetchval("SELECT count(*) FROM customers") == 0
     finally:
-        await database.close()
+        database.close()
 
 
 @pytest.mark.parametrize("major", majors())

@@ -23,4 +23,4 @@ async def live_secrets(database: Database, account_id: UUID, policy_id: str, key
         async with pool.reading(account_id) as reading:
             return await policy_secrets.live(reading, UUID(policy_id))
     finally:
-        await pool.close()
+        pool.close()

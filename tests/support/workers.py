@@ -54,7 +54,7 @@ async def working(
         engine.stop()
         await running
         await webhooks.close()
-        await database.close()
+        database.close()
 
 
 async def advance(database: Made, by: timedelta) -> None:

@@ -266,5 +266,5 @@ async def test_the_database_refuses_the_service_any_change_of_the_record(
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await reading.connection.execute(statement.format(table))
     finally:
-        await pool.close()
+        pool.close()
     assert await log(account) == before

@@ -445,7 +445,7 @@ async def test_secrets_of_before_are_wrapped_by_a_start_and_go_on_opening(
         assert await encrypt_plain(pool) == 2
         assert await encrypt_plain(pool) == 0
     finally:
-        await pool.close()
+        pool.close()
     digest = hashlib.sha256(account.secret.encode()).digest()
     rows = await run(database, "SELECT key_id, hash FROM api_key_secrets")
     assert {row["key_id"] for row in rows} == {"k-test"}

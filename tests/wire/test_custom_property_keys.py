@@ -141,6 +141,6 @@ async def test_reading_them_does_not_grow_with_the_customers(account: Account, d
         async with pool.reading(account.id) as bound:
             [explained] = await bound.connection.fetchrow(f"EXPLAIN (ANALYZE, FORMAT JSON) {KEYS}", account.id)
     finally:
-        await pool.close()
+        pool.close()
     assert await keys(account.client) == ["a", "b", "c"]
     assert 3 <= read_rows(json.loads(explained)[0]["Plan"]) <= 6

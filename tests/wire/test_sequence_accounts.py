@@ -252,4 +252,4 @@ async def test_the_service_cannot_change_what_only_an_operator_may(
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await reading.connection.execute(f"UPDATE accounts SET {column} = {column}")  # noqa: S608 - constants
     finally:
-        await pool.close()
+        pool.close()

@@ -281,7 +281,7 @@ async def test_the_service_may_take_access_and_nothing_else(
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await reading.connection.execute(statement)
     finally:
-        await pool.close()
+        pool.close()
 
 
 async def run(database: Database, *arguments: str) -> str:

@@ -11,6 +11,7 @@ import time
 from base64 import b64decode
 from binascii import Error as Base64Error
 from collections.abc import Sequence
+from hashlib import blake2b
 from ipaddress import IPv6Address
 from typing import NoReturn
 from uuid import UUID
@@ -33,18 +34,19 @@ REMEMBERED_SECONDS = 0.5
 MOST_REMEMBERED = 4_096
 _MAXIMUM_HEADER_BYTES = 1024
 _HALF_IPV6_BYTES = 8
+_MARK_BYTES = 32
 # Compared where the key of a secret is missing: it equals no hash, whatever stands in the database.
 _NO_HASH = secrets.token_bytes(32)
 
 
 class Credentials(Struct, frozen=True):
-    """What a request says of its sender. `client_id` is None where the header is missing, repeated or malformed.
+    """What a request says of its sender. `header` is None where it is missing, repeated or too long.
 
-    Of the secret only the digest is kept.
+    `mark` stands for the header among those that were right, so that neither it nor the secret in it is kept.
     """
 
-    client_id: UUID | None
-    digest: bytes
+    header: bytes | None
+    mark: bytes
     address: Address | None
 
     @property
@@ -78,12 +80,14 @@ class Authenticator:
         self._database, self._limiter, self._uses = database, limiter, uses
         self._trusted = trusted_proxies
         self._remembered_seconds = remembered_seconds
-        self._remembered: dict[tuple[UUID, bytes], _Remembered] = {}
+        self._remembered: dict[bytes, _Remembered] = {}
+        self._marking_key = secrets.token_bytes(_MARK_BYTES)
 
     def credentials(self, request: Request) -> Credentials:
         """What this request says of its sender."""
-        client_id, secret = _basic(request.headers.get(b"authorization"))
-        return Credentials(client_id, api_keys.digest(secret), client_address(request, self._trusted))
+        header = _only(request.headers.get(b"authorization", ()))
+        mark = blake2b(header or b"", digest_size=_MARK_BYTES, key=self._marking_key).digest()
+        return Credentials(header, mark, client_address(request, self._trusted))
 
     def too_many_failures(self, credentials: Credentials) -> Decision | None:
         """What is left to somebody who sent too many wrong secrets for this client id; None as long as there is room.
@@ -91,9 +95,12 @@ class Authenticator:
         Counted for each client id and address, so that nobody elsewhere is shut out; and a secret that was right in
         this process before is not stopped by what somebody else sends from the same place.
         """
-        if credentials.client_id is None or (credentials.client_id, credentials.digest) in self._remembered:
+        if credentials.mark in self._remembered:
             return None
-        decision = self._limiter.failures(credentials.client_id, credentials.place)
+        client_id, _ = _basic(credentials.header)
+        if client_id is None:
+            return None
+        decision = self._limiter.failures(client_id, credentials.place)
         return None if decision.remaining >= 0 else decision
 
     async def authenticate(self, credentials: Credentials) -> ApiKey:
@@ -102,30 +109,31 @@ class Authenticator:
         Raises `Unauthorized`, with the same answer whatever is wrong: the header, the id, the secret, its time, or the
         address that it comes from. Raises `Undecryptable` instead while there are secrets that cannot be checked here.
         """
-        client_id = credentials.client_id
-        if client_id is None:
-            raise Unauthorized(_REFUSAL)
-        remembered = self._remembered.get((client_id, credentials.digest))
+        remembered = self._remembered.get(credentials.mark)
         if remembered is None or remembered.until <= time.monotonic():
-            remembered = await self._look_up(client_id, credentials)
+            remembered = await self._look_up(credentials)
         if remembered.networks and not _is_in(credentials.address, remembered.networks):
-            self._refuse(client_id, credentials)
+            self._refuse(remembered.key.client_id, credentials)
         return remembered.key
 
-    async def _look_up(self, client_id: UUID, credentials: Credentials) -> _Remembered:
+    async def _look_up(self, credentials: Credentials) -> _Remembered:
+        client_id, text = _basic(credentials.header)
+        if client_id is None:
+            raise Unauthorized(_REFUSAL)
+        digest = api_keys.digest(text)
         asked_at = time.monotonic()
         async with self._database.without_tenant() as connection:
             found = await api_keys.find(connection, client_id)
-        secret = self._matching(found, credentials.digest)
-        self._remembered.pop((client_id, credentials.digest), None)
+        secret = self._matching(found, digest)
+        self._remembered.pop(credentials.mark, None)
         if secret is None or not found.is_known or state_of(found.key, now=found.now) is not KeyState.ACTIVE:
             self._refuse(client_id, credentials)
-        self._uses.note(found, secret, credentials.digest)
+        self._uses.note(found, secret, digest)
         networks = parse_networks(",".join(found.key.allowed_addresses))
         ends = [end for end in (found.key.expires_at, secret.expires_at) if end is not None]
         seconds = min([self._remembered_seconds, *((end - found.now).total_seconds() for end in ends)])
         remembered = _Remembered(found.key, networks, asked_at + seconds)
-        self._remember(client_id, credentials.digest, remembered)
+        self._remember(credentials.mark, remembered)
         return remembered
 
     def _matching(self, found: Found, digest: bytes) -> ApiSecret | None:
@@ -139,11 +147,11 @@ class Authenticator:
             self._uses.lacks_keys = True
         return matching
 
-    def _remember(self, client_id: UUID, digest: bytes, remembered: _Remembered) -> None:
+    def _remember(self, mark: bytes, remembered: _Remembered) -> None:
         """Keep it behind all others. An old one stays there, as a secret that was right once, until there are many."""
         if len(self._remembered) >= MOST_REMEMBERED:
             del self._remembered[next(iter(self._remembered))]
-        self._remembered[client_id, digest] = remembered
+        self._remembered[mark] = remembered
 
     def _refuse(self, client_id: UUID, credentials: Credentials) -> NoReturn:
         self._limiter.fail(client_id, credentials.place)
@@ -181,11 +189,14 @@ def _is_in(address: Address | None, networks: Sequence[Network]) -> bool:
     return address is not None and is_listed(address, networks)
 
 
-def _basic(headers: list[bytes] | None) -> tuple[UUID | None, str]:
-    """The client id and secret; no id where the header is missing, repeated or malformed."""
-    if headers is None or len(headers) != 1 or len(headers[0]) > _MAXIMUM_HEADER_BYTES:
-        return None, ""
-    scheme, _, encoded = headers[0].partition(b" ")
+def _only(headers: Sequence[bytes]) -> bytes | None:
+    """The header, where there is one of a length that is read."""
+    return headers[0] if len(headers) == 1 and len(headers[0]) <= _MAXIMUM_HEADER_BYTES else None
+
+
+def _basic(header: bytes | None) -> tuple[UUID | None, str]:
+    """The client id and secret; no id where there is no header or one that is malformed."""
+    scheme, _, encoded = (header or b"").partition(b" ")
     if scheme.lower() != b"basic":
         return None, ""
     try:

@@ -131,6 +131,8 @@ def or_none(value: Value | UnsetType) -> Value | None:
 
 def time_text(time: datetime) -> str:
     """RFC 3339 in UTC, microseconds kept, trailing zeros dropped: `2021-01-02T10:55:00.12Z`."""
-    utc = time.astimezone(UTC)
-    text = utc.strftime("%Y-%m-%dT%H:%M:%S")
-    return f"{text}.{utc.microsecond:06d}".rstrip("0") + "Z" if utc.microsecond else f"{text}Z"
+    text = (time if time.tzinfo is UTC else time.astimezone(UTC)).isoformat()[:_WITHOUT_OFFSET]
+    return f"{text.rstrip('0')}Z" if time.microsecond else f"{text}Z"
+
+
+_WITHOUT_OFFSET = -len("+00:00")

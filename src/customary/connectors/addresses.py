@@ -6,6 +6,7 @@ differs from one release of Python to the next. What counts here is our own, fro
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from customary.errors import SetupError
@@ -62,6 +63,7 @@ def parse_networks(text: str, setting: str = "CUSTOMARY_WEBHOOK_ALLOW") -> tuple
     return tuple(_network(part, setting) for each in text.split(",") if (part := each.strip()))
 
 
+@lru_cache(maxsize=4096)  # most callers come again, and reading one takes as long as letting its request in
 def parse_address(text: str) -> Address | None:
     """The address that is written here in the canonical notation; None for everything else, names among it."""
     try:

@@ -68,10 +68,6 @@ class TenantConnection(asyncpg.Connection):
     generation = 0
     process: int | None = None
 
-    def get_reset_query(self) -> str:
-        """Nothing to reset: the tenant is set before each use, and a reset would cost a fifth of a read."""
-        return ""
-
     async def bind(self, account_id: UUID | None) -> None:
         """Let this connection see this account's rows and no others; nobody's for None."""
         if self.bound_to == account_id and self.process is None:
@@ -118,16 +114,17 @@ class Connector:
         self.generation = 0
         self._url = url
 
-    async def __call__(self, dsn: str | None = None, **options: Any) -> TenantConnection:  # noqa: ANN401, ARG002 - the pool calls it so
+    async def __call__(self) -> TenantConnection:
         """A connection to the server that takes writes. Raises what the driver raises.
 
         There is no limit for one command: a use of a connection has one as a whole, which sends no cancel request.
         """
         generation = self.generation
-        options.setdefault("connection_class", TenantConnection)
         async with asyncio.timeout(_CONNECT_TIMEOUT_SECONDS):
             server_settings = {"application_name": "customary", "timezone": "UTC"}
-            connection = await servers.connect(self._url, server_settings=server_settings, **options)
+            connection = await servers.connect(
+                self._url, server_settings=server_settings, connection_class=TenantConnection
+            )
             try:
                 await connection.prepare_for_service(self.limits, generation)
             except BaseException:

@@ -160,14 +160,14 @@ async def get_by_alias(reading: Reading, alias: str) -> Customer:
 
 async def insert(tx: Tx, customer: Customer) -> None:
     """Store a new customer with its contacts and links."""
-    await tx.connection.execute(INSERT, *_values(tx, customer))
+    await tx.connection.execute(INSERT, *values(tx.account_id, customer))
     await _save_contacts(tx, customer, ())
     await _save_links(tx, customer, ())
 
 
 async def save(tx: Tx, customer: Customer, *, before: Customer) -> None:
     """Store what changed: the row, the contacts (those no longer there are archived) and the links."""
-    await tx.connection.execute(UPDATE, *_values(tx, customer))
+    await tx.connection.execute(UPDATE, *values(tx.account_id, customer))
     await _save_contacts(tx, customer, before.contacts)
     await _save_links(tx, customer, before.links)
 
@@ -213,13 +213,13 @@ async def _save_links(tx: Tx, customer: Customer, before: tuple[Link, ...]) -> N
         )
 
 
-def _values(tx: Tx, customer: Customer) -> tuple[object, ...]:
-    """The parameters of INSERT and UPDATE, which share their order."""
+def values(account_id: UUID, customer: Customer) -> tuple[object, ...]:
+    """The row of a customer: the parameters of INSERT and UPDATE, which share their order."""
     label = customer.label
     emails = "\n".join(fold(contact.email) for contact in customer.contacts)
     found_by = _found_by(customer)
     return (
-        tx.account_id,
+        account_id,
         customer.id,
         customer.legal_name,
         sort_form(customer.legal_name),

@@ -8,14 +8,12 @@ A connection that is in doubt is dropped, never given back: see `_Use`.
 """
 
 import asyncio
-import contextlib
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, TypeAlias
 from uuid import UUID
 
-import asyncpg
 from msgspec import Struct
 
 from customary.domain.activity import Caller, Event
@@ -31,6 +29,7 @@ from customary.storage.connections import (
     TenantConnection,
 )
 from customary.storage.failures import OF_DATABASE, Meaning, failure_of, meaning_of
+from customary.storage.pool import Pool
 from customary.storage.secret_keys import NO_KEYS, KeyRing
 
 __all__ = ["LOCK_TIMEOUT_SECONDS", "Bound", "Connection", "Database", "Reading", "Record", "Tx", "savepoint"]
@@ -74,11 +73,10 @@ Reading: TypeAlias = Bound | Tx
 class _Use(Struct):
     """One use of a connection, from the pool and back.
 
-    `commit` is there from the moment that one is asked for. `generation` is the connection's, which cannot be asked
-    any more once it is lost.
+    `commit` is there from the moment that one is asked for. `generation` is the connection's when it was taken.
     """
 
-    connection: Connection
+    connection: TenantConnection
     generation: int
     commit: "asyncio.Task[None] | None" = None
 
@@ -91,18 +89,12 @@ class _Use(Struct):
 class Database:
     """The connections of one process to one database, all of them in the service's role."""
 
-    def __init__(
-        self,
-        pool: Any,  # noqa: ANN401 - asyncpg's pool
-        connector: Connector,
-        cursor_secret: bytes,
-        keys: KeyRing,
-    ) -> None:
+    def __init__(self, pool: Pool, connector: Connector, cursor_secret: bytes, keys: KeyRing) -> None:
         self._pool, self._connector = pool, connector
         self.keys = keys
         self.cursor_secret = cursor_secret
         self._unconfirmed: set[asyncio.Task[None]] = set()
-        self._most_unconfirmed = max(1, pool.get_max_size() // 2)
+        self._most_unconfirmed = max(1, pool.size // 2)
 
     @classmethod
     async def open(cls, url: str, *, pool_size: int, keys: KeyRing = NO_KEYS, limits: Limits = REQUESTS) -> "Database":
@@ -111,32 +103,39 @@ class Database:
         Without keys everything works but storing secrets and reading them.
         """
         connector = Connector(url, limits)
-        pool = await asyncpg.create_pool(
-            url, min_size=0, max_size=pool_size, connect=connector, connection_class=TenantConnection
-        )
+        pool = Pool(connector, pool_size)
         try:
             async with asyncio.timeout(limits.use_seconds):
-                secret = await pool.fetchval("SELECT cursor_secret FROM installation")
+                connection = await pool.take(None, patience_seconds=limits.use_seconds)
+                secret = await connection.fetchval("SELECT cursor_secret FROM installation")
         except BaseException:
-            pool.terminate()
+            pool.end()
             raise
+        pool.give_back(connection)
         return cls(pool, connector, secret, keys)
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """End all connections, the busy ones too."""
-        self._pool.terminate()
+        self._pool.end()
 
-    async def forget_connections(self) -> None:
+    def forget_connections(self) -> None:
         """Open a new connection for whatever comes next: those that are there were opened to the wrong server."""
         self._connector.generation += 1
-        await self._pool.expire_connections()
+        self._pool.end_free()
 
     @asynccontextmanager
     async def reading(self, account_id: UUID) -> AsyncGenerator[Bound]:
         """A connection for reads of this account. Raises `Unavailable` while the database cannot answer."""
-        async with self._use() as use, _in_one_session(use.connection):
-            await use.connection.bind(account_id)
-            yield Bound(account_id, use.connection, self.keys)
+        async with self._use(account_id) as use:
+            connection = use.connection
+            if connection.process is not None:
+                async with _in_one_session(connection):
+                    await connection.bind(account_id)
+                    yield Bound(account_id, connection, self.keys)
+                return
+            if connection.bound_to != account_id:
+                await connection.bind(account_id)
+            yield Bound(account_id, connection, self.keys)
 
     @asynccontextmanager
     async def transaction(
@@ -147,7 +146,7 @@ class Database:
         Raises `Conflict` where a constraint of the database refuses the write, `Contended` where another transaction
         was in the way and `Unavailable` while the database cannot answer.
         """
-        async with self._transaction() as connection:
+        async with self._transaction(account_id) as connection:
             now = await connection.fetchval(BEGIN, str(account_id), f"{lock_timeout_seconds * 1000:.0f}")
             yield Tx(account_id, connection, now, caller, [], self.keys)
 
@@ -161,12 +160,12 @@ class Database:
     @asynccontextmanager
     async def without_tenant(self) -> AsyncGenerator[Connection]:
         """A connection for the look-ups that come before a tenant is known; policies hide every tenant's rows."""
-        async with self._use() as use, _in_one_session(use.connection):
+        async with self._use(None) as use, _in_one_session(use.connection):
             await use.connection.bind(None)
             yield use.connection
 
     @asynccontextmanager
-    async def _transaction(self) -> AsyncGenerator[Connection]:
+    async def _transaction(self, account_id: UUID | None = None) -> AsyncGenerator[Connection]:
         """A connection in a transaction.
 
         A commit is never broken off. Where it waits for a standby, PostgreSQL would take a cancel request for leave
@@ -175,7 +174,7 @@ class Database:
         """
         if len(self._unconfirmed) >= self._most_unconfirmed:
             raise Unavailable("The database confirms no changes at the moment; nothing was begun. Try again soon.")
-        async with self._use() as use:
+        async with self._use(account_id) as use:
             async with _undone_by_failure(use.connection) as transaction:
                 await use.connection.require_session()
                 yield use.connection
@@ -184,19 +183,20 @@ class Database:
             await asyncio.shield(use.commit)
 
     @asynccontextmanager
-    async def _use(self) -> AsyncGenerator[_Use]:
+    async def _use(self, account_id: UUID | None) -> AsyncGenerator[_Use]:
         """A connection of the pool, for a bounded time. Whoever is broken off here leaves none in an unknown state."""
         use: _Use | None = None
         try:
             async with asyncio.timeout(self._connector.limits.use_seconds):
-                use = await self._acquire()
+                connection = await self._pool.take(account_id, patience_seconds=ACQUIRE_TIMEOUT_SECONDS)
+                use = _Use(connection, connection.generation)
                 try:
                     yield use
                 except BaseException as error:
-                    await self._part_with(use, error)
+                    self._part_with(use, error)
                     raise
                 else:
-                    await self._give_back(use)
+                    self._give_back(use)
         except OF_DATABASE as error:
             raise_alarm(error)
             failure = failure_of(error, is_committing=use is not None and use.commit is not None)
@@ -204,36 +204,32 @@ class Database:
                 raise
             raise failure from error
 
-    async def _acquire(self) -> _Use:
-        async with asyncio.timeout(ACQUIRE_TIMEOUT_SECONDS):
-            connection = await self._pool.acquire()
-        return _Use(connection, connection.generation)
-
-    async def _give_back(self, use: _Use) -> None:
+    def _give_back(self, use: _Use) -> None:
         """For the next one, unless it was opened to a server that is the wrong one by now."""
-        if use.generation != self._connector.generation:
-            _drop(use)
-        await self._pool.release(use.connection)
+        if use.generation == self._connector.generation:
+            self._pool.give_back(use.connection)
+        else:
+            self._pool.drop(use.connection)
 
-    async def _part_with(self, use: _Use, error: BaseException) -> None:
+    def _part_with(self, use: _Use, error: BaseException) -> None:
         """Keep a connection on which something failed only if its state is known all the same."""
         meaning = meaning_of(error)
         if isinstance(error, Exception) and meaning not in _OVER:
-            await self._give_back(use)
+            self._give_back(use)
         elif use.is_unconfirmed and len(self._unconfirmed) < self._most_unconfirmed:
             waiting = asyncio.create_task(self._outlast(use))
             self._unconfirmed.add(waiting)
             waiting.add_done_callback(self._unconfirmed.discard)
         else:
-            _drop(use)
+            self._pool.drop(use.connection)
             if meaning is Meaning.GONE and use.generation == self._connector.generation:
-                await self.forget_connections()
+                self.forget_connections()
 
     async def _outlast(self, use: _Use) -> None:
         """Keep a connection out of the pool until its commit is answered, or nobody is there who could answer."""
         if use.commit is not None:
             await asyncio.wait({use.commit})
-        _drop(use)
+        self._pool.drop(use.connection)
 
 
 @asynccontextmanager
@@ -270,12 +266,6 @@ async def _in_one_session(connection: Connection) -> AsyncGenerator[None]:
         await connection.require_session()
         yield
     await transaction.commit()
-
-
-def _drop(use: _Use) -> None:
-    """End a connection without a word: a polite end would wait for an answer. The server undoes what it was doing."""
-    with contextlib.suppress(asyncpg.InterfaceError):  # its end was seen before, and it is in the pool's hands
-        use.connection.terminate()
 
 
 def _seen(commit: "asyncio.Task[None]") -> None:

@@ -5,7 +5,6 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from msgspec import UNSET, Meta, UnsetType
-from msgspec.structs import asdict
 
 from customary.api.bodies import AliasBody, aliases_to_wire
 from customary.api.endpoint import Call, Routes
@@ -23,7 +22,7 @@ from customary.api.paging import (
     SortOrder,
     customer_page,
 )
-from customary.api.versions.v2024_07_30.customers import ContactBody, CustomerListItem, contact_to_wire, to_list_item
+from customary.api.versions.v2024_07_30.customers import ContactBody, CustomerListItem, contact_to_wire, listed
 from customary.api.wire import GivenTime, Wire, or_none, rule, time_of
 from customary.domain.customer import Customer
 from customary.domain.page import CustomerFilter, CustomerPart
@@ -133,7 +132,7 @@ def filter_from_wire(query: CustomerQuery) -> CustomerFilter:
 def to_wire(customer: Customer, account_id: UUID, include: Iterable[str]) -> ListedCustomerBody:
     """This customer as an item of a list, with what is to be included."""
     return ListedCustomerBody(
-        **asdict(to_list_item(customer)),
+        **listed(customer),
         contacts=[contact_to_wire(contact) for contact in customer.contacts] if "contacts" in include else UNSET,
         aliases=aliases_to_wire(customer, account_id).items if "aliases" in include else UNSET,
     )

@@ -1,11 +1,10 @@
 """Customers as 2024-07-30 sees them: with contacts, organisations and custom properties; POST to archive."""
 
 from collections.abc import Iterable
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 from uuid import UUID
 
 from msgspec import UNSET, Meta, UnsetType
-from msgspec.structs import asdict
 
 from customary.api.bodies import repeated_services, state_problems
 from customary.api.endpoint import Call, Routes
@@ -234,29 +233,29 @@ def address_from_wire(body: AddressBody) -> Address:
     )
 
 
-def to_list_item(customer: Customer) -> CustomerListItem:
-    """This customer as this version's lists show it."""
-    return CustomerListItem(
-        id=str(customer.id),
-        created_at=time_text(customer.created_at),
-        updated_at=time_text(customer.updated_at),
-        organizations=[organization_to_wire(each) for each in customer.organizations],
-        legal_name=customer.legal_name,
-        address=address_to_wire(customer.address),
-        url=or_unset(customer.url),
-        domain=or_unset(customer.domain),
-        label=or_unset(customer.label),
-        integration_ids=[link_to_wire(link) for link in customer.links],
-        archived_at=or_unset(customer.archived_at and time_text(customer.archived_at)),
-        tax_status=customer.tax_status,
-        custom_properties=customer.custom_properties,
-    )
+def listed(customer: Customer) -> dict[str, Any]:
+    """The fields of a customer that this version's lists show."""
+    return {
+        "id": str(customer.id),
+        "created_at": time_text(customer.created_at),
+        "updated_at": time_text(customer.updated_at),
+        "organizations": [organization_to_wire(each) for each in customer.organizations],
+        "legal_name": customer.legal_name,
+        "address": address_to_wire(customer.address),
+        "url": or_unset(customer.url),
+        "domain": or_unset(customer.domain),
+        "label": or_unset(customer.label),
+        "integration_ids": [link_to_wire(link) for link in customer.links],
+        "archived_at": or_unset(customer.archived_at and time_text(customer.archived_at)),
+        "tax_status": customer.tax_status,
+        "custom_properties": customer.custom_properties,
+    }
 
 
 def to_wire(customer: Customer) -> CustomerBody:
     """This customer as this version shows it."""
     return CustomerBody(
-        **asdict(to_list_item(customer)),
+        **listed(customer),
         contacts=[contact_to_wire(contact) for contact in customer.contacts],
         status=customer.status,
     )

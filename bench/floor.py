@@ -1,0 +1,145 @@
+"""The floor: the least that any service of this shape could do for the same answer, as an ASGI application.
+
+No routing, no authentication, no versions, no policies of the database: a prepared statement and its row put into
+bytes, on the same server with the same number of processes and connections as the product. What it does comes from
+the environment: FLOOR_WORK is `read`, `page` or `create`.
+"""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, MutableMapping
+from datetime import datetime
+from functools import partial
+from typing import Any, TypeAlias
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from bench import floor_sql
+from customary.domain.customer import Address
+from customary.storage.schema import SEARCH_PATH
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Work: TypeAlias = Callable[[Any, UUID, Scope], Awaitable[bytes]]
+
+_READY = "/ready"
+_ID = slice(len("/api/customers/"), len("/api/customers/") + 36)
+_PAGE = 100
+
+
+_address = msgspec.json.Decoder(Address).decode
+_properties = msgspec.json.Decoder(dict[str, str]).decode
+_json = msgspec.json.Encoder().encode
+
+
+async def read(pool: Any, account_id: UUID, scope: Scope) -> bytes:  # noqa: ANN401 - asyncpg's pool
+    """The customer whose id the path ends with."""
+    async with pool.acquire() as connection:
+        row = await connection.fetchrow(floor_sql.READ, account_id, UUID(scope["path"][_ID]))
+    return b'{%b,"contacts":%b,"status":"%b"}' % (_listed(row), _array(row[12]), row[13].encode())
+
+
+async def page(pool: Any, account_id: UUID, _scope: Scope) -> bytes:  # noqa: ANN401 - asyncpg's pool
+    """The newest customers, with the number of all."""
+    async with pool.acquire() as connection:
+        rows = await connection.fetch(floor_sql.PAGE, account_id, _PAGE)
+        count = await connection.fetchval(floor_sql.COUNT, account_id)
+    items = b",".join([b"{%b}" % _listed(row) for row in rows])
+    return b'{"items":[%b],"pagination":{"totalResultSize":%d}}' % (items, count)
+
+
+def _listed(row: Any) -> bytes:  # noqa: ANN401 - a row of READ or PAGE
+    """What lists show of a customer, in the order in which the API has it."""
+    customer_id, created_at, updated_at, organizations, legal_name, address, url, domain, label, links = row[:10]
+    optional = b"".join(
+        b'"%b":%b,' % (name, _json(value))
+        for name, value in ((b"url", url), (b"domain", domain), (b"label", label))
+        if value is not None
+    )
+    return (
+        b'"id":"%b","createdAt":"%b","updatedAt":"%b","organizations":%b,"legalName":%b,"address":%b,%b'
+        b'"integrationIds":%b,"taxStatus":"%b","customProperties":%b'
+    ) % (
+        str(customer_id).encode(),
+        _time(created_at),
+        _time(updated_at),
+        _array(organizations),
+        _json(legal_name),
+        _json(_address(address)),
+        optional,
+        _array(links),
+        row[10].encode(),
+        _json(_properties(row[11])),
+    )
+
+
+def _time(time: datetime) -> bytes:
+    """A time in UTC, as the API writes it."""
+    text = time.isoformat()[: -len("+00:00")]
+    return (text.rstrip("0") if time.microsecond else text).encode() + b"Z"
+
+
+def _array(text: str | None) -> bytes:
+    """PostgreSQL's array without spaces, its times written as the API does."""
+    return b"[]" if text is None else msgspec.json.format(text.encode(), indent=-1).replace(b'+00:00"', b'Z"')
+
+
+async def create(pool: Any, account_id: UUID, _scope: Scope) -> bytes:  # noqa: ANN401 - asyncpg's pool
+    """A customer with a contact, an alias and two links, with its event, its activity and a key's answer."""
+    async with pool.acquire() as connection:
+        text = await connection.fetchval(floor_sql.CREATE, account_id)
+    return text.encode()
+
+
+_WORK: dict[str, Work] = {"read": read, "page": page, "create": create}
+
+
+class Floor:
+    """Answers every request by its one piece of work."""
+
+    def __init__(self, url: str, pool_size: int, work: Work, account_id: UUID) -> None:
+        self._url, self._pool_size, self._work, self._account_id = url, pool_size, work, account_id
+        self._answer: Callable[[Scope], Awaitable[bytes]]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI scope."""
+        if scope["type"] == "lifespan":
+            await receive()
+            pool = await asyncpg.create_pool(
+                self._url,
+                min_size=self._pool_size,
+                max_size=self._pool_size,
+                reset=_nothing,
+                server_settings={"search_path": SEARCH_PATH, "timezone": "UTC", "jit": "off"},
+            )
+            self._answer = partial(self._work, pool, self._account_id)
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            pool.terminate()
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+        body = b"" if scope["path"] == _READY else await self._answer(scope)
+        if scope["method"] == "POST":
+            await receive()
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+
+async def _nothing(_connection: object) -> None:
+    """Nothing is left on a connection that would have to be reset."""
+    await asyncio.sleep(0)
+
+
+def create_application() -> Floor:
+    """The floor that the environment describes."""
+    given = os.environ
+    return Floor(
+        given["FLOOR_DATABASE_URL"],
+        int(given["FLOOR_POOL_SIZE"]),
+        _WORK[given["FLOOR_WORK"]],
+        UUID(given["FLOOR_ACCOUNT"]),
+    )

@@ -1,0 +1,44 @@
+"""Two sides measured in turn, so that whatever else the machine does meets both."""
+
+import statistics
+from collections.abc import Callable, Sequence
+
+from msgspec import Struct
+
+from bench.wrk import Load
+
+ROUNDS, ROUND_SECONDS, WARM_UP_SECONDS = 5, 4.0, 2.0
+
+
+class Compared(Struct, frozen=True):
+    """What each round saw of the base and of what is compared with it."""
+
+    base: Sequence[Load]
+    other: Sequence[Load]
+
+    @property
+    def base_rate(self) -> float:
+        """Answers a second of the base, in the middle of the rounds."""
+        return statistics.median(each.rate for each in self.base)
+
+    @property
+    def other_rate(self) -> float:
+        """Answers a second of the other side, in the middle of the rounds."""
+        return statistics.median(each.rate for each in self.other)
+
+    def rates(self) -> list[float]:
+        """What each round makes of the other rate over that of the base."""
+        return [other.rate / base.rate for base, other in zip(self.base, self.other, strict=True)]
+
+    def p99s(self) -> list[float]:
+        """What each round makes of the other's slowest of a hundred over the base's."""
+        pairs = zip(self.base, self.other, strict=True)
+        return [other.p99_milliseconds / base.p99_milliseconds for base, other in pairs]
+
+
+def compare(base: Callable[[float], Load], other: Callable[[float], Load], *, rounds: int, seconds: float) -> Compared:
+    """So many rounds of so many seconds for each side, behind a warm-up that does not count."""
+    base(WARM_UP_SECONDS)
+    other(WARM_UP_SECONDS)
+    found = [(base(seconds), other(seconds)) for _ in range(rounds)]
+    return Compared([each for each, _ in found], [each for _, each in found])
