@@ -147,7 +147,7 @@ async def test_an_old_key_past_its_time_is_taken_over_in_the_new_form(before: Da
     try:
         async with pool.transaction(account_id, SERVICE) as tx:
             assert await idempotency.claim(tx, "old", b"n" * 32) is None
-            await idempotency.keep(tx, "old", b"n" * 32, idempotency.Kept(200, (), b"{}"))
+            idempotency.keep(tx, "old", b"n" * 32, idempotency.Kept(200, (), b"{}"))
         async with pool.transaction(account_id, SERVICE) as tx:
             assert await idempotency.claim(tx, "old", b"n" * 32) == idempotency.Kept(200, (), b"{}")
             with pytest.raises(IdempotencyMismatch):

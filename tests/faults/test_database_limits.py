@@ -17,7 +17,7 @@ from customary import errors
 from customary.api import deadline
 from customary.operations.work import SERVICE
 from customary.storage.connections import REQUESTS, WORK, Limits
-from customary.storage.database import Database, savepoint
+from customary.storage.database import Database
 
 NOBODY = "'a_standby_that_does_not_exist'"
 WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND application_name = 'customary'"
@@ -144,25 +144,21 @@ async def test_a_change_that_was_broken_off_has_no_effect(place: World) -> None:
     assert await place.stored("changed") == []
 
 
-async def test_a_refusal_undoes_its_block_and_no_more(place: World) -> None:
-    """That of a savepoint leaves the rest of the transaction, that of a transaction nothing; no connection is lost."""
+async def test_a_refusal_undoes_its_transaction_and_costs_no_connection(place: World) -> None:
+    """Nothing of it is left, and the connection serves the next one."""
     left: list[object] = []
     process = None
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: left.append(context))
     database = await Database.open(place.url, pool_size=1)
     try:
-        with pytest.raises(errors.NotFound, match="second"):  # noqa: PT012 - it is what happens in the block
+        with pytest.raises(errors.NotFound, match="refused"):  # noqa: PT012 - it is what happens in the block
             async with database.transaction(place.account_id, SERVICE) as tx:
                 await tx.connection.execute("CREATE TEMPORARY TABLE first ()")
-                with pytest.raises(errors.NotFound, match="first"):  # noqa: PT012 - as well
-                    async with savepoint(tx):
-                        await tx.connection.execute("CREATE TEMPORARY TABLE second ()")
-                        raise errors.NotFound("first")
-                assert await tx.connection.fetchrow(THERE) == (True, False)
+                assert await tx.connection.fetchval(IS_THERE)
                 process = await tx.connection.fetchval("SELECT pg_backend_pid()")
-                raise errors.NotFound("second")
+                raise errors.NotFound("refused")
         async with database.without_tenant() as connection:
-            assert await connection.fetchrow(THERE) == (False, False)
+            assert not await connection.fetchval(IS_THERE)
             assert await connection.fetchval("SELECT pg_backend_pid()") == process
     finally:
         database.close()
@@ -170,7 +166,7 @@ async def test_a_refusal_undoes_its_block_and_no_more(place: World) -> None:
     assert left == []
 
 
-THERE = "SELECT to_regclass('pg_temp.first') IS NOT NULL, to_regclass('pg_temp.second') IS NOT NULL"
+IS_THERE = "SELECT to_regclass('pg_temp.first') IS NOT NULL"
 
 
 @pytest.mark.parametrize(

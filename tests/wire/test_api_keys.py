@@ -347,7 +347,7 @@ async def test_only_so_many_are_remembered(
         for client_id, each in keys * 2:
             assert (await get(app, client_id, each)).status_code == 200
         remembered = app._services.authenticator._remembered  # pyright: ignore[reportOptionalMemberAccess]
-        assert [str(client_id) for client_id, _ in remembered] == [client_id for client_id, _ in keys[1:]]
+        assert [str(each.key.client_id) for each in remembered.values()] == [client_id for client_id, _ in keys[1:]]
 
 
 # --- When it was used ---

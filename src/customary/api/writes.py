@@ -6,6 +6,7 @@ They are committed together before a byte of the answer is sent, so no crash can
 import asyncio
 import hashlib
 import random
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 from uuid import UUID
 
@@ -18,7 +19,7 @@ from customary.api.http import Response
 from customary.crashpoint import crashpoint
 from customary.domain.activity import Caller
 from customary.storage import idempotency
-from customary.storage.database import LOCK_TIMEOUT_SECONDS, Database, Tx, savepoint
+from customary.storage.database import LOCK_TIMEOUT_SECONDS, Database, Tx
 
 _ATTEMPTS = 4
 _LONGEST_PAUSE_SECONDS = 0.05
@@ -45,7 +46,7 @@ class Write(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Undone(Exception):
-    """Carries the answer of a dry run out of the transaction that it undoes."""
+    """Carries the answer of a dry run, or a refusal, out of the transaction that it undoes."""
 
     def __init__(self, response: Response) -> None:
         super().__init__()
@@ -67,37 +68,61 @@ async def run(database: Database, write: Write) -> Response:
 
 
 async def _once(database: Database, write: Write) -> Response:
-    has_key = write.idempotency_key is not None and not write.is_dry_run
-    lock_timeout_seconds = idempotency.WAIT_SECONDS if has_key else LOCK_TIMEOUT_SECONDS
+    key = None if write.is_dry_run else write.idempotency_key
     try:
-        async with database.transaction(
-            write.account_id, write.caller, lock_timeout_seconds=lock_timeout_seconds
-        ) as tx:
-            response = await (_under_key(tx, write, str(write.idempotency_key)) if has_key else _handle(tx, write))
-            _undo_dry_run(tx, write, response)
+        async with _begun(database, write, key) as tx:
+            response = await (_handle(tx, write) if key is None else _under_key(tx, write, key))
+            await _undo_dry_run(tx, write, response)
             crashpoint("write.before_commit")
     except _Undone as undone:
-        return undone.response
+        response = undone.response
+        if key is not None:
+            response = await _keep_refusal(database, write, key, response)
     crashpoint("write.after_commit")
     return response
+
+
+def _begun(database: Database, write: Write, key: str | None) -> AbstractAsyncContextManager[Tx]:
+    seconds = LOCK_TIMEOUT_SECONDS if key is None else idempotency.WAIT_SECONDS
+    return database.transaction(write.account_id, write.caller, lock_timeout_seconds=seconds)
 
 
 async def _under_key(tx: Tx, write: Write, key: str) -> Response:
     kept = await idempotency.claim(tx, key, write.fingerprint)
     if kept is not None:
-        headers = tuple((name.encode(), value.encode()) for name, value in kept.headers)
-        return Response(kept.status, kept.body, (*headers, REPLAYED))
+        return _replayed(kept)
     crashpoint("write.after_claim")
     try:
-        async with savepoint(tx):  # a refusal undoes the change and leaves the claim
-            response = await _handle(tx, write)
+        response = await _handle(tx, write)
     except errors.Failure as failure:
         if isinstance(failure, _NOT_KEPT):
             raise
-        response = failures.response(failure)
-    headers = tuple((name.decode(), value.decode()) for name, value in response.headers)
-    await idempotency.keep(tx, key, write.fingerprint, idempotency.Kept(response.status, headers, response.body))
+        raise _Undone(failures.response(failure)) from None
+    _keep(tx, write, key, response)
     return response
+
+
+async def _keep_refusal(database: Database, write: Write, key: str, refusal: Response) -> Response:
+    """Keep a refusal under its key once what it refused is undone.
+
+    In between an equal request may have been answered: then that answer is this one's as well.
+    """
+    async with _begun(database, write, key) as tx:
+        kept = await idempotency.claim(tx, key, write.fingerprint)
+        if kept is not None:
+            return _replayed(kept)
+        _keep(tx, write, key, refusal)
+    return refusal
+
+
+def _keep(tx: Tx, write: Write, key: str, response: Response) -> None:
+    headers = tuple((name.decode(), value.decode()) for name, value in response.headers)
+    idempotency.keep(tx, key, write.fingerprint, idempotency.Kept(response.status, headers, response.body))
+
+
+def _replayed(kept: idempotency.Kept) -> Response:
+    headers = tuple((name.encode(), value.encode()) for name, value in kept.headers)
+    return Response(kept.status, kept.body, (*headers, REPLAYED))
 
 
 async def _handle(tx: Tx, write: Write) -> Response:
@@ -113,10 +138,11 @@ async def _handle(tx: Tx, write: Write) -> Response:
     return Response(outcome.status or endpoint.status, body, headers)
 
 
-def _undo_dry_run(tx: Tx, write: Write, response: Response) -> None:
+async def _undo_dry_run(tx: Tx, write: Write, response: Response) -> None:
     """Leave the transaction of a dry run with what would be stored and which events would follow."""
     if not write.is_dry_run:
         return
+    await tx.connection.flush()  # what the database would refuse is refused here as well
     events: list[dict[str, Any]] = [
         {"notificationType": event.type, "resourceType": "CUSTOMER", "resourceId": event.customer.id}
         for event in tx.events

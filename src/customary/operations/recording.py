@@ -21,6 +21,7 @@ from customary.domain.activity import (
 from customary.domain.customer import Customer
 from customary.storage import activity_logs, outbox
 from customary.storage.database import Connection, Tx
+from customary.storage.statements import Statements
 
 # Version 7 ids grow with time, also within a millisecond: what is made together keeps its order.
 new_id: Callable[[], UUID] = uuid7
@@ -37,7 +38,9 @@ def operator() -> Caller:
 async def operator_transaction(owner: Connection, account_id: UUID) -> AsyncGenerator[Tx]:
     """A transaction for somebody on the command line, over a connection of the tables' owner."""
     async with owner.transaction():
-        yield Tx(account_id, owner, await owner.fetchval("SELECT now()"), operator(), [])
+        statements = Statements(owner)
+        yield Tx(account_id, statements, await owner.fetchval("SELECT now()"), operator(), [])
+        await statements.flush()
 
 
 async def record(
@@ -55,7 +58,7 @@ async def record(
     activity = Activity(
         id=new_id(), created_at=tx.now, caller=tx.caller, verb=verb, object=thing, target=target, changes=changes
     )
-    await activity_logs.append(tx, activity)
+    activity_logs.append(tx, activity)
 
 
 async def record_customer(tx: Tx, verb: Verb, before: Customer | None, after: Customer) -> None:

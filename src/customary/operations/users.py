@@ -7,7 +7,7 @@ from customary.domain.activity import ObjectType, Reference, Verb
 from customary.domain.user import Role, User
 from customary.domain.values import check_email, parse_id
 from customary.errors import Conflict, Forbidden, Invalid, Problem
-from customary.operations.recording import new_id, operator, record
+from customary.operations.recording import new_id, operator_transaction, record
 from customary.storage import users
 from customary.storage.database import Connection, Tx
 
@@ -33,9 +33,8 @@ async def create_user(tx: Tx, email: str, role: Role) -> User:
 
 async def create_user_as_operator(connection: Connection, account_id: UUID, email: str, role: Role) -> User:
     """The same for an operator on the command line, over a connection of the tables' owner."""
-    async with connection.transaction():
-        now = await connection.fetchval("SELECT now()")
-        return await create_user(Tx(account_id, connection, now, operator(), []), email, role)
+    async with operator_transaction(connection, account_id) as tx:
+        return await create_user(tx, email, role)
 
 
 async def set_accounts(tx: Tx, user_id: UUID | None, account_ids: tuple[str, ...]) -> User:

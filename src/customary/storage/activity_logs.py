@@ -29,10 +29,10 @@ def reference_id(kind: ObjectType | ActorType, thing_id: UUID) -> UUID:
     return uuid5(NAMESPACE_OID, f"{kind}:{thing_id}")
 
 
-async def append(tx: Tx, activity: Activity) -> None:
+def append(tx: Tx, activity: Activity) -> None:
     """Store what happened."""
     caller, target = activity.caller, activity.target
-    await tx.connection.execute(
+    tx.connection.later(
         APPEND,
         tx.account_id,
         activity.id,

@@ -51,7 +51,7 @@ async def insert(tx: Tx, customer_id: UUID, aliases: Sequence[Alias]) -> set[str
     """
     # Everybody takes values in one order: two that want the same ones would else wait for each other in a circle.
     ordered = sorted(aliases, key=lambda alias: alias.value)
-    rows = await tx.connection.fetch(
+    rows = await tx.connection.fetch_with_kept(
         INSERT,
         tx.account_id,
         customer_id,

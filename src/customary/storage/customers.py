@@ -1,6 +1,6 @@
 """Customers with all that belongs to them: one statement reads one whole, and a save writes what changed."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -160,9 +160,11 @@ async def get_by_alias(reading: Reading, alias: str) -> Customer:
 
 async def insert(tx: Tx, customer: Customer) -> None:
     """Store a new customer with its contacts and links."""
-    await tx.connection.execute(INSERT, *values(tx.account_id, customer))
-    await _save_contacts(tx, customer, ())
-    await _save_links(tx, customer, ())
+    tx.connection.later(INSERT, *values(tx.account_id, customer))
+    if customer.contacts:
+        tx.connection.later(SAVE_CONTACTS, tx.account_id, customer.id, *_contact_columns(customer.contacts))
+    if customer.links:
+        tx.connection.later(SAVE_LINKS, tx.account_id, customer.id, *_link_columns(customer.links))
 
 
 async def save(tx: Tx, customer: Customer, *, before: Customer) -> None:
@@ -179,19 +181,7 @@ async def _save_contacts(tx: Tx, customer: Customer, before: tuple[Contact, ...]
         await tx.connection.execute(ARCHIVE_CONTACTS, tx.account_id, customer.id, gone, tx.now)
     changed = [contact for contact in customer.contacts if contact not in before]
     if changed:
-        emails = [contact.email for contact in changed]
-        await tx.connection.execute(
-            SAVE_CONTACTS,
-            tx.account_id,
-            customer.id,
-            [contact.id for contact in changed],
-            [contact.name for contact in changed],
-            emails,
-            [email.casefold() for email in emails],
-            [contact.billing_preference.value for contact in changed],
-            [contact.created_at for contact in changed],
-            [contact.updated_at for contact in changed],
-        )
+        await tx.connection.execute(SAVE_CONTACTS, tx.account_id, customer.id, *_contact_columns(changed))
 
 
 async def _save_links(tx: Tx, customer: Customer, before: tuple[Link, ...]) -> None:
@@ -201,16 +191,32 @@ async def _save_links(tx: Tx, customer: Customer, before: tuple[Link, ...]) -> N
         await tx.connection.execute(DELETE_LINKS, tx.account_id, customer.id, gone)
     changed = [link for link in customer.links if link not in before]
     if changed:
-        await tx.connection.execute(
-            SAVE_LINKS,
-            tx.account_id,
-            customer.id,
-            [link.service.value for link in changed],
-            [link.external_id for link in changed],
-            [link.is_pending for link in changed],
-            [link.created_at for link in changed],
-            [link.last_synced_at for link in changed],
-        )
+        await tx.connection.execute(SAVE_LINKS, tx.account_id, customer.id, *_link_columns(changed))
+
+
+def _contact_columns(contacts: Sequence[Contact]) -> tuple[Sequence[object], ...]:
+    """The last parameters of SAVE_CONTACTS."""
+    emails = [contact.email for contact in contacts]
+    return (
+        [contact.id for contact in contacts],
+        [contact.name for contact in contacts],
+        emails,
+        [email.casefold() for email in emails],
+        [contact.billing_preference.value for contact in contacts],
+        [contact.created_at for contact in contacts],
+        [contact.updated_at for contact in contacts],
+    )
+
+
+def _link_columns(links: Sequence[Link]) -> tuple[Sequence[object], ...]:
+    """The last parameters of SAVE_LINKS."""
+    return (
+        [link.service.value for link in links],
+        [link.external_id for link in links],
+        [link.is_pending for link in links],
+        [link.created_at for link in links],
+        [link.last_synced_at for link in links],
+    )
 
 
 def values(account_id: UUID, customer: Customer) -> tuple[object, ...]:

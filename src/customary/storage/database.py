@@ -31,8 +31,9 @@ from customary.storage.connections import (
 from customary.storage.failures import OF_DATABASE, Meaning, failure_of, meaning_of
 from customary.storage.pool import Pool
 from customary.storage.secret_keys import NO_KEYS, KeyRing
+from customary.storage.statements import Statements
 
-__all__ = ["LOCK_TIMEOUT_SECONDS", "Bound", "Connection", "Database", "Reading", "Record", "Tx", "savepoint"]
+__all__ = ["LOCK_TIMEOUT_SECONDS", "Bound", "Connection", "Database", "Reading", "Record", "Tx"]
 
 ACQUIRE_TIMEOUT_SECONDS = 1.0
 _OVER = frozenset({Meaning.LOST, Meaning.GONE})
@@ -60,7 +61,7 @@ class Tx(Struct, frozen=True):
     """
 
     account_id: UUID
-    connection: Connection
+    connection: Statements
     now: datetime
     caller: Caller
     events: list[Event]
@@ -148,7 +149,9 @@ class Database:
         """
         async with self._transaction(account_id) as connection:
             now = await connection.fetchval(BEGIN, str(account_id), f"{lock_timeout_seconds * 1000:.0f}")
-            yield Tx(account_id, connection, now, caller, [], self.keys)
+            statements = Statements(connection)
+            yield Tx(account_id, statements, now, caller, [], self.keys)
+            await statements.flush()
 
     @asynccontextmanager
     async def working(self) -> AsyncGenerator[Connection]:
@@ -230,14 +233,6 @@ class Database:
         if use.commit is not None:
             await asyncio.wait({use.commit})
         self._pool.drop(use.connection)
-
-
-@asynccontextmanager
-async def savepoint(tx: Tx) -> AsyncGenerator[None]:
-    """Undo what the block wrote where an exception leaves it, and nothing else of the transaction."""
-    async with _undone_by_failure(tx.connection) as inner:
-        yield
-    await inner.commit()
 
 
 @asynccontextmanager

@@ -66,7 +66,7 @@ async def claim(tx: Tx, key: str, fingerprint: bytes) -> Kept | None:
         failure.retry_after_seconds = _RETRY_AFTER_SECONDS
         raise failure from None
     if is_ours:
-        await tx.connection.execute(PURGE, tx.account_id)
+        tx.connection.later(PURGE, tx.account_id)
         return None
     row = await tx.connection.fetchrow(FIND, tx.account_id, key)
     try:
@@ -87,8 +87,8 @@ async def claim(tx: Tx, key: str, fingerprint: bytes) -> Kept | None:
     return Kept(row["status"], headers, body)
 
 
-async def keep(tx: Tx, key: str, fingerprint: bytes, answer: Kept) -> None:
+def keep(tx: Tx, key: str, fingerprint: bytes, answer: Kept) -> None:
     """Keep the answer to the request with this fingerprint under a key that this transaction claimed."""
     headers = msgspec.json.encode(answer.headers).decode()
     _, body = tx.keys.encrypt(fingerprint + answer.body, context(tx.account_id, key))
-    await tx.connection.execute(KEEP, tx.account_id, key, answer.status, headers, body)
+    tx.connection.later(KEEP, tx.account_id, key, answer.status, headers, body)

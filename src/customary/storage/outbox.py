@@ -26,10 +26,10 @@ _RECIPIENTS = """
    AND (p.notification_types IS NULL OR {event_type} = ANY (p.notification_types))
 """
 APPEND = f"""
-WITH appended AS (
-    INSERT INTO events (account_id, id, type, customer_id, version, customer, created_at, transaction_id)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, {_ORDER.format(account_id="$1", customer_id="$4", version="$5::bigint")})
-)
+INSERT INTO events (account_id, id, type, customer_id, version, customer, created_at, transaction_id)
+VALUES ($1, $2, $3, $4, $5, $6, $7, {_ORDER.format(account_id="$1", customer_id="$4", version="$5::bigint")})
+"""  # noqa: S608 - constants
+DELIVER = f"""
 INSERT INTO jobs (account_id, kind, lane_id, sequence_id, number, event_id, event_type, due_at, created_at, queued_at)
 SELECT $1, 'DELIVERY', r.id, $4, $5, $2, $3, now(), now(), now() FROM endpoints r
 {_RECIPIENTS.format(event_type="$3")}
@@ -62,9 +62,9 @@ async def append(tx: Tx, event: Event) -> None:
     crashpoint("write.before_event")
     customer = event.customer
     body = msgspec.json.encode(customer).decode()
-    await tx.connection.execute(
-        APPEND, tx.account_id, event.id, event.type.value, customer.id, event.version, body, event.created_at
-    )
+    what = (tx.account_id, event.id, event.type.value, customer.id, event.version)
+    tx.connection.later(APPEND, *what, body, event.created_at)
+    tx.connection.later(DELIVER, *what)
     tx.events.append(event)
 
 
