@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 import asyncpg
 import httpx
@@ -22,6 +23,8 @@ from tests.support.clients import (
 from tests.support.cluster import Database
 from tests.support.patience import be_patient
 
+from customary.api import writes
+from customary.api.http import Response
 from customary.app import Application
 from customary.domain.account import Scope
 from customary.operations import customers as operations
@@ -140,6 +143,48 @@ async def test_a_refusal_after_work_began_is_kept(account: Account) -> None:
     assert (second.status_code, second.content) == (409, first.content)
     assert second.headers["idempotent-replayed"] == "true"
     success(await account.client.post("/customers", json=body, headers={"Idempotency-Key": "another"}), 201)
+
+
+async def test_equal_requests_at_once_that_are_refused_get_one_answer(
+    account: Account, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is refused by itself, and then they agree on the answer of the one that was first."""
+    be_patient(monkeypatch)
+    holder = await account.client.create(bodies.newest(customerAliases=["taken"]))
+    body = bodies.newest(customerAliases=["taken"])
+
+    async def ask() -> httpx.Response:
+        return await account.client.post("/customers", json=body, headers=HEADERS)
+
+    answers = await asyncio.gather(*(ask() for _ in range(20)))
+    await account.client.update(holder["id"], bodies.newest(customerAliases=[]))
+    answers.append(await ask())
+    assert Counter((answer.status_code, answer.content) for answer in answers) == {(409, answers[0].content): 21}
+    assert sum("idempotent-replayed" in answer.headers for answer in answers) == 20
+    assert await counts(database) == {"customers": 1, "activity_logs": 2, "events": 2, "idempotency_keys": 1}
+
+
+async def test_a_refusal_that_is_undone_leaves_room_for_an_equal_request_s_success(
+    account: Account, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was in its way may be gone by the time that it is written down: then it gets the answer of the other."""
+    holder = await account.client.create(bodies.newest(customerAliases=["taken"]))
+    body = bodies.newest(customerAliases=["taken"])
+    keep, successes = writes._keep_refusal, list[httpx.Response]()
+
+    async def meanwhile(*arguments: Any) -> Response:  # noqa: ANN401 - those of the function that it stands for
+        if not successes:
+            await account.client.update(holder["id"], bodies.newest(customerAliases=[]))
+            monkeypatch.setattr(writes, "_keep_refusal", keep)
+            successes.append(await account.client.post("/customers", json=body, headers=HEADERS))
+        return await keep(*arguments)
+
+    monkeypatch.setattr(writes, "_keep_refusal", meanwhile)
+    answer = await account.client.post("/customers", json=body, headers=HEADERS)
+    success(successes[0], 201)
+    assert (answer.status_code, answer.content) == (201, successes[0].content)
+    assert answer.headers["idempotent-replayed"] == "true"
+    assert await counts(database) == {"customers": 2, "activity_logs": 3, "events": 3, "idempotency_keys": 1}
 
 
 async def test_a_refusal_before_any_work_is_not_kept(account: Account) -> None:
