@@ -12,6 +12,7 @@ import contextlib
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import datetime
+from time import perf_counter
 from typing import Any, TypeAlias
 from uuid import UUID
 
@@ -31,6 +32,7 @@ from customary.storage.connections import (
     TenantConnection,
 )
 from customary.storage.failures import OF_DATABASE, Meaning, failure_of, meaning_of
+from customary.storage.pool_metrics import PoolMetrics
 from customary.storage.secret_keys import NO_KEYS, KeyRing
 
 __all__ = ["LOCK_TIMEOUT_SECONDS", "Bound", "Connection", "Database", "Reading", "Record", "Tx", "savepoint"]
@@ -98,19 +100,27 @@ class Database:
         cursor_secret: bytes,
         keys: KeyRing,
     ) -> None:
-        self._pool, self._connector = pool, connector
+        self._pool, self._connector, self._metrics = pool, connector, connector.metrics
         self.keys = keys
         self.cursor_secret = cursor_secret
         self._unconfirmed: set[asyncio.Task[None]] = set()
         self._most_unconfirmed = max(1, pool.get_max_size() // 2)
 
     @classmethod
-    async def open(cls, url: str, *, pool_size: int, keys: KeyRing = NO_KEYS, limits: Limits = REQUESTS) -> "Database":
+    async def open(
+        cls,
+        url: str,
+        *,
+        pool_size: int,
+        keys: KeyRing = NO_KEYS,
+        limits: Limits = REQUESTS,
+        metrics: PoolMetrics | None = None,
+    ) -> "Database":
         """Connect. Raises `OSError` or what the driver raises where that fails.
 
         Without keys everything works but storing secrets and reading them.
         """
-        connector = Connector(url, limits)
+        connector = Connector(url, limits, metrics or PoolMetrics())
         pool = await asyncpg.create_pool(
             url, min_size=0, max_size=pool_size, connect=connector, connection_class=TenantConnection
         )
@@ -205,12 +215,18 @@ class Database:
             raise failure from error
 
     async def _acquire(self) -> _Use:
-        async with asyncio.timeout(ACQUIRE_TIMEOUT_SECONDS):
-            connection = await self._pool.acquire()
+        began = perf_counter()
+        try:
+            async with asyncio.timeout(ACQUIRE_TIMEOUT_SECONDS):
+                connection = await self._pool.acquire()
+        finally:
+            self._metrics.waited(perf_counter() - began)
+        self._metrics.taken()
         return _Use(connection, connection.generation)
 
     async def _give_back(self, use: _Use) -> None:
         """For the next one, unless it was opened to a server that is the wrong one by now."""
+        self._metrics.left()
         if use.generation != self._connector.generation:
             _drop(use)
         await self._pool.release(use.connection)
@@ -225,6 +241,7 @@ class Database:
             self._unconfirmed.add(waiting)
             waiting.add_done_callback(self._unconfirmed.discard)
         else:
+            self._metrics.left()
             _drop(use)
             if meaning is Meaning.GONE and use.generation == self._connector.generation:
                 await self.forget_connections()
@@ -233,6 +250,7 @@ class Database:
         """Keep a connection out of the pool until its commit is answered, or nobody is there who could answer."""
         if use.commit is not None:
             await asyncio.wait({use.commit})
+        self._metrics.left()
         _drop(use)
 
 
