@@ -14,7 +14,7 @@ import math
 import mmap
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, KeysView
 from pathlib import Path
 from typing import IO, NamedTuple, TypeAlias
 
@@ -23,7 +23,7 @@ import structlog
 from customary import shared_files
 
 PLACES = 192  # at most 64 processes answer, each may be about to be replaced, and one works in the background
-PLACE_BYTES = 768 * 1024
+PLACE_BYTES = 512 * 1024
 _PREFIX = "customary-metrics-"
 _WORD_BYTES = 8
 _ENTRY = struct.Struct("=HHI")  # the bytes of the key, the numbers behind it, whether they are momentary
@@ -75,6 +75,10 @@ class Place:
                 if math.isnan(self._values[word]):
                     self._values[word] = 0.0
         return self._values, at
+
+    def keys(self) -> KeysView[bytes]:
+        """The keys of all entries."""
+        return self._found.keys()
 
     def leave(self) -> None:
         """Let the next one have it."""

@@ -1,6 +1,7 @@
 """What one process measures: figures that are found once and then cost a fraction of a microsecond to change."""
 
 from bisect import bisect_left
+from collections.abc import KeysView
 from pathlib import Path
 
 import structlog
@@ -59,7 +60,8 @@ class Histogram:
 class Metrics:
     """Makes this process's figures, in the server's file at `path`; without one nobody else sees them.
 
-    What measures must not be what stops the service: where the file cannot be used, the log says so.
+    Its place is locked for as long as it exists, so whoever makes one keeps it. Measuring must not be what stops the
+    service: where the file cannot be used, the log says so.
     """
 
     def __init__(self, path: Path | None = None) -> None:
@@ -72,6 +74,10 @@ class Metrics:
             self._place.leave()
             self._memory.close()
             self._memory = None
+
+    def keys(self) -> KeysView[bytes]:
+        """What it has measured: names with the values of their labels."""
+        return self._place.keys()
 
     def counter(self, family: Family, *labels: str) -> Counter:
         """The figure with these values of its labels."""
@@ -94,4 +100,7 @@ class Metrics:
             return self._memory.claim()
         except (OSError, ValueError) as error:
             _log.error("metrics_file_not_usable", error=type(error).__name__)
+            if self._memory is not None:
+                self._memory.close()
+                self._memory = None
             return own_place()

@@ -54,7 +54,7 @@ SELECT transaction_id, version, id, type, created_at FROM events
 FETCH = """
 SELECT id, type, customer, created_at FROM complete_events WHERE account_id = $1 AND id = ANY ($2::uuid[])
 """
-# Where all readers stop for now, and whether that is because a transaction runs which began before the newest ones.
+# Where all readers stop for now, and whether something that began later is over already, so that they wait for it.
 HORIZON = """
 SELECT oldest_transaction()::text::bigint AS oldest, pg_snapshot_xmin(s) < pg_snapshot_xmax(s) AS is_held
   FROM pg_current_snapshot() s
@@ -92,7 +92,7 @@ class Wanted(Struct, frozen=True, kw_only=True):
 
 
 class Horizon(Struct, frozen=True):
-    """The transaction at which all readers stop; `is_held` where it is one that still runs."""
+    """The transaction at which all readers stop; `is_held` where later ones are over, whose events they wait for."""
 
     oldest: int
     is_held: bool
