@@ -72,6 +72,6 @@ def search(watch: canaries.Watch, pid: int) -> None:
 
 def search_measured(watch: canaries.Watch) -> None:
     """Let the labels that this process has used since the last time be searched."""
-    new = MEASURED.keys() - _searched
+    new = MEASURED._place._found.keys() - _searched
     _searched.update(new)
     watch.take("the metrics of this process", "\n".join(key.decode() for key in sorted(new)))

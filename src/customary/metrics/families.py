@@ -32,7 +32,7 @@ class Family(Struct, frozen=True, kw_only=True):
         return self.kind in {Kind.SUM, Kind.MOST}
 
 
-# From a read of one row to the longest that a request may take, with two steps more around what is usual.
+# From a read of one row to the longest that a request may take.
 REQUEST_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 # Up to ACQUIRE_TIMEOUT_SECONDS of `storage.database`. A connection that is free is there in microseconds.
 WAIT_BUCKETS = (0.0001, 0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0)

@@ -14,7 +14,8 @@ import math
 import mmap
 import os
 import struct
-from collections.abc import Iterator, KeysView
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, NamedTuple, TypeAlias
 
@@ -76,10 +77,6 @@ class Place:
                     self._values[word] = 0.0
         return self._values, at
 
-    def keys(self) -> KeysView[bytes]:
-        """The keys of all entries."""
-        return self._found.keys()
-
     def leave(self) -> None:
         """Let the next one have it."""
         self._words[_OWNER] = 0
@@ -118,8 +115,9 @@ class Memory:
         """A place for this process. Raises `OSError` where there is none, or no memory for it."""
         for number in range(PLACES):
             if self._part(number).cast("Q")[_OWNER] != os.getpid() and self._lock(number):
-                # Where memory runs out this says so; a page that cannot be had later would kill the process.
-                os.posix_fallocate(self._file.fileno(), number * PLACE_BYTES, PLACE_BYTES)
+                if sys.platform == "linux":
+                    # Where memory runs out this says so; a page that cannot be had later would kill the process.
+                    os.posix_fallocate(self._file.fileno(), number * PLACE_BYTES, PLACE_BYTES)
                 return Place(self._part(number))
         message = "All places are taken."
         raise OSError(message)

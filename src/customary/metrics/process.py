@@ -1,7 +1,6 @@
 """What one process measures: figures that are found once and then cost a fraction of a microsecond to change."""
 
 from bisect import bisect_left
-from collections.abc import KeysView
 from pathlib import Path
 
 import structlog
@@ -74,10 +73,6 @@ class Metrics:
             self._place.leave()
             self._memory.close()
             self._memory = None
-
-    def keys(self) -> KeysView[bytes]:
-        """What it has measured: names with the values of their labels."""
-        return self._place.keys()
 
     def counter(self, family: Family, *labels: str) -> Counter:
         """The figure with these values of its labels."""
