@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Generator, Iterator
 import pytest
 import pytest_asyncio
 from hypothesis import HealthCheck, settings
-from tests.support import canaries
+from tests.support import canaries, measured
 from tests.support import cluster as clusters
 from tests.support import published as documents
 from tests.support.clients import Account, new_account, started
@@ -31,8 +31,9 @@ canaries.listen(canaries.WATCH)
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown() -> Generator[None]:
-    """Fail the test at whose end a log has personal data or a secret: when all that it started is over."""
+    """Fail the test at whose end a log or a metric has personal data or a secret: when all that it started is over."""
     yield
+    measured.search_measured(canaries.WATCH)
     canaries.WATCH.check()
 
 

@@ -33,7 +33,7 @@ UNREPEATABLE = {
     "secrets": {"*"},
     "time": {"*"},
     "uuid": {"getnode", "uuid1", "uuid4", "uuid6", "uuid7"},
-    "uuid_utils": {"uuid1", "uuid4", "uuid6", "uuid7"},
+    "customary.uuid7": {"*"},
 }
 
 

@@ -14,6 +14,7 @@ import pytest
 from customary.api import openapi, versions
 from customary.cli import app
 from customary.domain import delivery
+from customary.metrics.families import ALL, Family, Kind
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -162,6 +163,41 @@ def test_every_request_about_deliveries_is_on_the_page_of_webhooks() -> None:
         if path.startswith(f"{policy}/") and "Extensions" in operation["tags"]
     }
     assert written == offered
+
+
+# --- Metrics ----------------------------------------------------------------------------------------------
+
+METRICS = ROOT / "docs" / "metrics.md"
+
+
+def exposed_names(family: Family) -> set[str]:
+    """Name the series that Prometheus sees of a family."""
+    match family.kind:
+        case Kind.COUNTER:
+            return {f"{family.name}_total"}
+        case Kind.HISTOGRAM:
+            return {f"{family.name}_{suffix}" for suffix in ("bucket", "count", "sum")}
+        case _:
+            return {family.name}
+
+
+def test_every_metric_is_explained_with_its_labels_and_an_alert() -> None:
+    rows = re.findall(r"^\| `(customary_\w+)` \|([^|]*)\| ([^|]+) \| (.+) \|$", METRICS.read_text(), re.MULTILINE)
+    assert len(rows) == len(ALL) + 1
+    written = {name.removesuffix("_total"): tuple(re.findall(r"`(\w+)`", labels)) for name, labels, *_ in rows}
+    assert written == {family.name: family.labels for family in ALL} | {"customary_build_info": ("version",)}
+    for name, _, _, alert in rows:
+        assert re.search(rf"`[^`]*\b{name}(_bucket)?\b[^`]*`", alert), f"the alert of {name} does not use it"
+
+
+def test_alerts_use_metrics_and_labels_that_exist() -> None:
+    known = {name: family for family in ALL for name in exposed_names(family)}
+    text = METRICS.read_text()
+    names = set(re.findall(r"\bcustomary_\w+", text)) - {"customary_build_info"}
+    histograms = {family.name for family in ALL if family.kind is Kind.HISTOGRAM}
+    assert names <= known.keys() | histograms
+    for name, selector in re.findall(r"\b(customary_\w+)\{([^}]*)\}", text):
+        assert set(re.findall(r"(\w+)[=!]", selector)) <= set(known[name].labels)
 
 
 # --- The repository ---------------------------------------------------------------------------------------

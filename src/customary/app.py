@@ -16,13 +16,17 @@ from customary.api.auth import REMEMBERED_SECONDS, Authenticator
 from customary.api.http import Receive, Request, Response, Scope, Send, request_from, send_response
 from customary.api.intake import Body, Patience, Room
 from customary.api.limits import Limiter
+from customary.api.request_metrics import NONE, RequestMetrics, route_outside
 from customary.connectors.addresses import Network, parse_networks
 from customary.connectors.mail_server import mail_server
 from customary.errors import Failure, Internal
 from customary.lifeline import tie_to
+from customary.metrics import families
+from customary.metrics.process import Metrics
 from customary.operations.key_uses import KeyUses
 from customary.settings import PREFIX, from_environment
 from customary.storage.database import Database
+from customary.storage.pool_metrics import PoolMetrics
 from customary.storage.readiness import Probe, Readiness
 from customary.storage.secret_keys import KeyRing, parse
 
@@ -55,7 +59,7 @@ _NOT_READY = {
 class Application:
     """Answers HTTP, as an ASGI application. It needs a database whose schema is current."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a process of the server has that many parts
         self,
         database_url: str,
         pool_size: int,
@@ -66,13 +70,14 @@ class Application:
         trusted_proxies: tuple[Network, ...] = (),
         remembered_seconds: float = REMEMBERED_SECONDS,
         patience: Patience | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         """`keys` are those of stored secrets, `has_mail` says whether e-mail can be sent.
 
         `limits_file` is where the processes of one server count requests together; without it each counts alone.
         What `trusted_proxies` say of a caller's address is believed, and a key that was found right is not looked up
         again for `remembered_seconds`.
-        `patience` is how long it waits for a body, where not as long as usual.
+        `patience` is how long it waits for a body, where not as long as usual. What it measures is in `metrics`.
         """
         self._database_url = database_url
         self._pool_size = pool_size
@@ -83,14 +88,17 @@ class Application:
         self._remembered_seconds = remembered_seconds
         self._patience = patience or Patience()
         self._room = Room()
-        self._admission = Admission(pool_size)
+        self._metrics = metrics or Metrics()
+        self._requests = RequestMetrics(self._metrics)
+        self._admission = Admission(pool_size, self._requests)
         self._probe = Probe(database_url)
         self._services: gateway.Services | None = None
         self._uses: KeyUses | None = None
 
     async def startup(self) -> None:
         """Connect to the database. Raises what the driver raises where that fails."""
-        database = await Database.open(self._database_url, pool_size=self._pool_size, keys=self._keys)
+        pool = PoolMetrics(self._metrics, "requests")
+        database = await Database.open(self._database_url, pool_size=self._pool_size, keys=self._keys, metrics=pool)
         limiter, self._uses = Limiter(self._limits_file), KeyUses(database)
         authenticator = Authenticator(
             database,
@@ -100,7 +108,7 @@ class Application:
             remembered_seconds=self._remembered_seconds,
         )
         await self._uses.start()
-        self._services = gateway.Services(database, limiter, authenticator, self._has_mail)
+        self._services = gateway.Services(database, limiter, authenticator, self._requests, self._has_mail)
 
     async def shutdown(self) -> None:
         """Let go of the database."""
@@ -173,16 +181,21 @@ class Application:
             return await self._answer(request, flaw)
         except Exception as error:  # noqa: BLE001 - the last resort outside the gate, which has its own
             _log.error("request_failed", places=logs.places(error))
+            self._requests.answered(request.method, NONE, 500, NONE, 0.0)
             return failures.response(Internal("Something went wrong on our side.")), []
 
     async def _answer(self, request: Request, flaw: Failure | None) -> tuple[Response, list[tuple[bytes, bytes]]]:
-        segments = request.segments
-        if segments[:1] != ("api",):
-            return (await self._outside(segments) if flaw is None else failures.response(flaw)), []
-        page = _page(request, segments[1:]) if flaw is None else None
-        if page is not None:
-            return page, [(b"sequence-version", versions.NEWEST.header)]
-        return await gateway.answer(self._running(), request, segments[1:], flaw)
+        started, segments, headers = time.perf_counter(), request.segments, list[tuple[bytes, bytes]]()
+        if segments[:1] == ("api",):
+            page = _page(request, segments[1:]) if flaw is None else None
+            if page is None:
+                return await gateway.answer(self._running(), request, segments[1:], flaw)
+            response, headers = page, [(b"sequence-version", versions.NEWEST.header)]
+        else:
+            response = await self._outside(segments) if flaw is None else failures.response(flaw)
+        seconds = time.perf_counter() - started
+        self._requests.answered(request.method, route_outside(segments), response.status, NONE, seconds)
+        return response, headers
 
     async def _outside(self, segments: tuple[str, ...]) -> Response:
         match segments:
@@ -241,6 +254,8 @@ def create() -> Application:
     settings = from_environment()
     assert settings.database_url is not None  # noqa: S101 - `customary serve` sets it for its workers
     has_mail = mail_server(settings.smtp_url, settings.mail_from) is not None
+    metrics = Metrics(settings.metrics_file)
+    metrics.gauge(families.PROCESSES, "requests").set(1)
     keys = parse(settings.secret_keys or "")
     return Application(
         settings.database_url,
@@ -249,4 +264,5 @@ def create() -> Application:
         has_mail=has_mail,
         limits_file=settings.limits_file,
         trusted_proxies=parse_networks(settings.trusted_proxies or "", f"{PREFIX}TRUSTED_PROXIES"),
+        metrics=metrics,
     )

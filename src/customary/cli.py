@@ -19,7 +19,7 @@ from rich.table import Table
 
 from customary import cli_deliveries, cli_events, cli_keys, cli_secrets, cli_users, cli_worker, keyring, server
 from customary.api import openapi, versions
-from customary.cli_options import database_options, json_option
+from customary.cli_options import database_options, json_option, metrics_options
 from customary.connectors.mail_server import mail_server
 from customary.domain.account import Account
 from customary.errors import Failure, SetupError
@@ -58,6 +58,7 @@ def accounts_app() -> None:
     show_envvar=True,
     help="How many processes answer.",
 )
+@metrics_options
 @click.option("--no-worker", is_flag=True, help="Leave webhooks and e-mail to processes that run `customary worker`.")
 def serve(
     *,
@@ -66,10 +67,13 @@ def serve(
     data_dir: Path | None,
     database_url: str | None,
     workers: int | None,
+    metrics_host: str | None,
+    metrics_port: int | None,
     no_worker: bool,
 ) -> None:
     """Start the service; with the embedded database unless a database URL is given."""
-    settings = _settings(data_dir, database_url, host=host, port=port, workers=workers)
+    measured = {"metrics_host": metrics_host, "metrics_port": metrics_port}
+    settings = _settings(data_dir, database_url, host=host, port=port, workers=workers, **measured)
     server.run(settings, on_ready=lambda address, first: _greet(settings, address, first), has_worker=not no_worker)
 
 
@@ -234,6 +238,9 @@ def _require_version(version: str) -> None:
 
 def _greet(settings: Settings, address: str, first: server.FirstKey | None) -> None:
     click.echo(f"Customary answers at {address}/api; the reference is at {address}/api/docs")
+    if settings.metrics_port is not None:
+        host = f"[{settings.metrics_host}]" if ":" in settings.metrics_host else settings.metrics_host
+        click.echo(f"Prometheus finds its metrics at http://{host}:{settings.metrics_port}/metrics")
     if first is not None:
         click.echo("\nThis is the first start: there is an account 'default' with this key.")
         click.echo(f"  client id:     {first.key.client_id}")

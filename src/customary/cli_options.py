@@ -37,6 +37,24 @@ def database_options(command: Decorated) -> Decorated:
     return data_dir(database_url(command))
 
 
+def metrics_options(command: Decorated) -> Decorated:
+    """Give a command the two options that say where its metrics are read."""
+    host = click.option(
+        "--metrics-host",
+        envvar="CUSTOMARY_METRICS_HOST",
+        show_envvar=True,
+        help="The address to offer the metrics at.",
+    )
+    port = click.option(
+        "--metrics-port",
+        type=click.IntRange(1, 65535),
+        envvar="CUSTOMARY_METRICS_PORT",
+        show_envvar=True,
+        help="The port to offer metrics for Prometheus at. Without it: nowhere.",
+    )
+    return host(port(command))
+
+
 def account_option(default: str | None = None) -> Callable[[Decorated], Decorated]:
     """Give a command the account it is about; without a default it has to be named."""
     return click.option(

@@ -29,6 +29,7 @@ from customary.connectors.mail_server import mail_server
 from customary.domain.account import ApiKey, Scope
 from customary.errors import Failure, SetupError
 from customary.http_server import HttpServer
+from customary.metrics import listener
 from customary.operations import doctor
 from customary.operations.accounts import create_account
 from customary.operations.api_keys import create_key
@@ -85,6 +86,16 @@ async def warn_of_settings(url: str) -> None:
         for finding in await doctor.settings(connection):
             if finding.verdict is doctor.Verdict.PROBLEM:
                 _log.warning("database_endangered", kind=finding.topic, found=finding.found, advice=finding.advice)
+
+
+@contextmanager
+def metered(settings: Settings) -> Generator[Path]:
+    """The file in which the processes of a server measure, read at a port where one is set. Raises `SetupError`."""
+    if settings.metrics_port is not None and settings.metrics_port == settings.port:
+        message = f"The port {settings.port} is that of the API. Give another one with --metrics-port."
+        raise SetupError(message)
+    with listener.offered(settings.metrics_host, settings.metrics_port) as path:
+        yield path
 
 
 @contextmanager
@@ -146,6 +157,7 @@ def run(settings: Settings, *, on_ready: Callable[[str, FirstKey | None], None],
     with (
         contextlib.suppress(KeyboardInterrupt),
         _take_port(settings),
+        metered(settings) as metrics_file,
         database(settings) as urls,
         _shared_limits() as limits_file,
     ):
@@ -155,6 +167,8 @@ def run(settings: Settings, *, on_ready: Callable[[str, FirstKey | None], None],
         os.environ[f"{PREFIX}DATABASE_URL"] = urls.service
         os.environ[f"{PREFIX}POOL_SIZE"] = str(settings.pool_size)
         os.environ[f"{PREFIX}LIMITS_FILE"] = str(limits_file)
+        os.environ[f"{PREFIX}METRICS_FILE"] = str(metrics_file)
+        os.environ.pop(f"{PREFIX}METRICS_PORT", None)  # what works in the background would want the same
         if settings.database_url is None and settings.webhook_allow is None:
             os.environ[f"{PREFIX}WEBHOOK_ALLOW"] = LOOPBACK  # so that trying it out works
         http_server = make_http_server(settings)

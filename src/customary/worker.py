@@ -21,12 +21,16 @@ from customary.connectors.webhook import WebhookSender
 from customary.domain import example
 from customary.domain.job import Kind
 from customary.lifeline import tie_to
+from customary.metrics import families
+from customary.metrics.process import Metrics
 from customary.operations.deliveries import Courier
+from customary.operations.queue_metrics import QueueWatch
 from customary.operations.work import CAPACITY, Engine
 from customary.settings import Settings
 from customary.storage.connections import WORK
 from customary.storage.database import Database
 from customary.storage.deliveries import Order
+from customary.storage.pool_metrics import PoolMetrics
 from customary.storage.secret_keys import KeyRing
 
 _log = structlog.get_logger("customary.worker")
@@ -53,17 +57,24 @@ def parent_pid() -> int | None:
 async def _work(database_url: str, settings: Settings, keys: KeyRing, capacity: int) -> None:
     server = mail_server(settings.smtp_url, settings.mail_from)
     webhooks = WebhookSender(parse_networks(settings.webhook_allow or ""))
-    database = await Database.open(database_url, pool_size=settings.pool_size, keys=keys, limits=WORK)
-    courier = Courier(database, webhooks=webhooks, mailer=Mailer(server) if server else None, payload=body)
+    metrics = Metrics(settings.metrics_file)
+    metrics.gauge(families.PROCESSES, "background").set(1)
+    pool = PoolMetrics(metrics, "background")
+    database = await Database.open(database_url, pool_size=settings.pool_size, keys=keys, limits=WORK, metrics=pool)
+    mailer = Mailer(server) if server else None
+    courier = Courier(database, webhooks=webhooks, mailer=mailer, payload=body, metrics=metrics)
     engine = Engine(database, {Kind.DELIVERY: courier.deliver, Kind.ALERT: courier.alert}, capacity=capacity)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, engine.stop)
     _log.info("worker_started", capacity=capacity)
+    watching = asyncio.create_task(QueueWatch(database, metrics).run())
     try:
         await engine.run()
     finally:
+        watching.cancel()
         await webhooks.close()
         database.close()
+        metrics.close()
     _log.info("worker_stopped")
 
 

@@ -1,63 +1,55 @@
-"""Statements of a transaction that are sent together: what they do, and what they cannot see."""
+"""Every statement of the storage layer fits the schema: PostgreSQL itself reads it."""
+
+import importlib
+import pkgutil
+import re
 
 import asyncpg
-import pytest
 from tests.support.clients import owner_connection
 from tests.support.cluster import Database
 
-from customary.storage.connections import Connection
-from customary.storage.statements import Statements
+from customary import storage
 
-TABLES = """
-CREATE TEMPORARY TABLE parents (id int PRIMARY KEY, name text);
-CREATE TEMPORARY TABLE children (id int PRIMARY KEY, parent_id int REFERENCES parents (id), name text);
-"""
-PARENT = "INSERT INTO parents (id, name) VALUES ($1, $2)"
-CHILD = "INSERT INTO children (id, parent_id, name) SELECT $2, $1, $3 || $3"
+# A statement begins with one of these; other texts in capitals are parts of one, or sent to no database.
+_STATEMENT = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\b")
+# Modules whose statements are about the cluster or the migration itself, run as scripts.
+_OTHER_MODULES = ("embedded", "migrat")
 
 
-async def names(connection: Connection) -> list[str]:
-    """What is in both tables."""
-    rows = await connection.fetch("SELECT name FROM parents UNION ALL SELECT name FROM children ORDER BY name")
-    return [row["name"] for row in rows]
+def statements() -> dict[str, str]:
+    """The text of every statement, by its full name."""
+    found: dict[str, str] = {}
+    for module in pkgutil.iter_modules(storage.__path__, f"{storage.__name__}."):
+        if module.name.rpartition(".")[2].startswith(_OTHER_MODULES):
+            continue
+        for name, value in vars(importlib.import_module(module.name)).items():
+            if name.isupper() and isinstance(value, str) and _STATEMENT.match(value):
+                found[f"{module.name}.{name}"] = value
+    return found
 
 
-async def test_what_is_kept_back_is_sent_before_anything_else_is_asked(database: Database) -> None:
-    """In one round trip, with each statement's own parameters; a reference may point to a row of the same ones."""
+STATEMENTS = statements()
+
+
+def test_the_statements_are_found() -> None:
+    """An empty list would prove nothing."""
+    names = {name.removeprefix("customary.storage.") for name in STATEMENTS}
+    assert {
+        "customers.GET",
+        "customers.SAVE_CONTACTS",
+        "aliases.HOLDERS",
+        "organizations.ANCESTORS",
+        "api_keys.FIND_KEY",
+    } <= names
+    assert len(names) > 20
+
+
+async def test_every_statement_fits_the_schema(database: Database) -> None:
+    faults: dict[str, str] = {}
     async with owner_connection(database.owner_url) as connection:
-        await connection.execute(TABLES)
-        statements = Statements(connection)
-        statements.later(PARENT, 1, "a")
-        statements.later(CHILD, 1, 10, "b")
-        statements.later(PARENT, 2, "c")
-        assert await names(connection) == []
-        assert await names(statements) == ["a", "bb", "c"]
-        statements.later(PARENT, 3, "d")
-        await statements.flush()
-        await statements.flush()
-        assert await names(connection) == ["a", "bb", "c", "d"]
-
-
-async def test_a_statement_that_goes_with_them_answers_and_sees_nothing_of_them(database: Database) -> None:
-    """It may refer to what they add, as one that adds rows itself does."""
-    async with owner_connection(database.owner_url) as connection:
-        await connection.execute(TABLES)
-        statements = Statements(connection)
-        statements.later(PARENT, 1, "a")
-        assert await statements.fetch_with_kept("SELECT count(*) FROM parents WHERE id = $1", 1) == [(0,)]
-        statements.later(PARENT, 2, "b")
-        rows = await statements.fetch_with_kept(f"{CHILD} RETURNING name", 2, 20, "c")
-        assert [row["name"] for row in rows] == ["cc"]
-        assert await names(statements) == ["a", "b", "cc"]
-
-
-async def test_one_that_fails_undoes_those_that_are_sent_with_it(database: Database) -> None:
-    """And is told to whoever sends them."""
-    async with owner_connection(database.owner_url) as connection:
-        await connection.execute(TABLES)
-        statements = Statements(connection)
-        statements.later(PARENT, 1, "a")
-        statements.later(PARENT, 1, "b")
-        with pytest.raises(asyncpg.UniqueViolationError):
-            await statements.flush()
-        assert await names(statements) == []
+        for name, text in STATEMENTS.items():
+            try:
+                await connection.prepare(text)
+            except asyncpg.PostgresError as error:
+                faults[name] = f"{type(error).__name__}: {error}"
+    assert faults == {}

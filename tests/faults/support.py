@@ -18,7 +18,7 @@ from typing import IO, Any
 import httpx
 import pytest
 from msgspec import Struct
-from tests.support import canaries
+from tests.support import canaries, measured
 
 from customary.storage import embedded
 from customary.storage.embedded_processes import database_user, of_cluster
@@ -189,6 +189,7 @@ class Service:
     def signal(self, number: int) -> int:
         """Send it a signal; the exit status that follows."""
         self.workers()
+        measured.search(canaries.WATCH, self.process.pid)
         self.process.send_signal(number)
         return self.process.wait(30)
 
@@ -202,6 +203,7 @@ class Service:
 
     def close(self) -> None:
         """End what is left of it."""
+        measured.search(canaries.WATCH, self.process.pid)
         if self.process.poll() is None:
             self.workers()
             self.process.send_signal(signal.SIGTERM)

@@ -18,7 +18,9 @@ from tests.support.cluster import Database
 
 from customary.api import admission
 from customary.api.admission import Admission
+from customary.api.request_metrics import RequestMetrics
 from customary.app import Application
+from customary.metrics.process import Metrics
 
 __all__ = ["data_dir"]
 
@@ -122,7 +124,7 @@ async def test_one_refused_client_that_leaves_takes_no_answer_from_another(app: 
         if message["type"] == "http.response.start":
             answers.append(message["status"])
 
-    refusals = [asyncio.create_task(app._admission.refuse({"headers": []}, send)) for _ in range(3)]
+    refusals = [asyncio.create_task(app._admission.refuse({"method": "GET", "headers": []}, send)) for _ in range(3)]
     await asyncio.sleep(0)
     refusals[1].cancel()
     ends = await asyncio.gather(*refusals, return_exceptions=True)
@@ -133,7 +135,7 @@ async def test_one_refused_client_that_leaves_takes_no_answer_from_another(app: 
 def test_there_is_room_for_a_burst_however_small_the_pool_is() -> None:
     """A hundred retries of one request at one moment are no overload."""
     for pool_size in (1, 10, 100):
-        places = Admission(pool_size)
+        places = Admission(pool_size, RequestMetrics(Metrics()))
         with ExitStack() as taken:
             for _ in range(100):
                 assert not places.is_full

@@ -1,9 +1,9 @@
-"""Personal data and secrets that no log may have, and the watch that every test is under.
+"""Personal data and secrets that neither a log nor a metric may have, and the watch that every test is under.
 
 All tests take part: the bodies that they send have the values below, and whatever reads like an e-mail address, a
 telephone or tax number or a credential counts as well, whoever made it up. What is searched is the log of this process,
-the logs of all that `tests.faults` starts, and PostgreSQL's own; a page of figures or a trace can be handed to `take`
-in the same way. The test at whose end something is found fails.
+the logs of all that `tests.faults` starts, PostgreSQL's own, and what all of these measure, as `tests.support.measured`
+hands it to `take`; a trace could be in the same way. The test at whose end something is found fails.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ _SHOWN = 300
 
 
 class Kind(Struct, frozen=True):
-    """Something that no log may have. A text without the needle has none of it, which is quick to see."""
+    """Something that neither may have. A text without the needle has none of it, which is quick to see."""
 
     name: str
     needle: str
@@ -69,7 +69,7 @@ class Leak(Struct, frozen=True):
 
 
 class LeakedError(AssertionError):
-    """A log has what it must not have."""
+    """A log or a metric has what it must not have."""
 
 
 class Watch:
@@ -116,7 +116,7 @@ class Watch:
         found, self._found = self._found, []
         if found:
             shown = "\n".join(f"  {leak}" for leak in found[:10])
-            message = f"No log may have personal data or secrets:\n{shown}"
+            message = f"Neither a log nor a metric may have personal data or secrets:\n{shown}"
             raise LeakedError(message)
 
     def write(self, line: str) -> None:

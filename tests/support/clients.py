@@ -9,9 +9,11 @@ import asyncpg
 import httpx
 from msgspec import Struct
 from tests.support.keys import KEYS
+from tests.support.measured import MEASURED
 
 from customary.app import Application
 from customary.domain.account import Scope
+from customary.metrics.process import Metrics
 from customary.operations.accounts import create_account
 from customary.operations.api_keys import create_key
 from customary.storage.schema import SEARCH_PATH
@@ -128,10 +130,10 @@ def invalid(response: httpx.Response) -> dict[str, str]:
 
 @asynccontextmanager
 async def started(
-    database_url: str, pool_size: int = 5, *, has_mail: bool = True, keys: KeyRing = KEYS
+    database_url: str, pool_size: int = 5, *, has_mail: bool = True, keys: KeyRing = KEYS, metrics: Metrics = MEASURED
 ) -> AsyncGenerator[Application]:
     """The application on this database; it takes policies by e-mail, as if there was a mail server."""
-    app = Application(database_url, pool_size, keys=keys, has_mail=has_mail)
+    app = Application(database_url, pool_size, keys=keys, has_mail=has_mail, metrics=metrics)
     await app.startup()
     try:
         yield app

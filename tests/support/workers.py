@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from tests.support.clients import KEYS, owner_connection
 from tests.support.cluster import Database as Made
+from tests.support.measured import MEASURED
 
 from customary.connectors.addresses import parse_networks
 from customary.connectors.mail import Mailer
@@ -45,7 +46,7 @@ async def working(
     """An engine that works until the end of the block, and sends to the loopback interface as well."""
     database = await Database.open(database_url, pool_size=8, keys=KEYS)
     webhooks = WebhookSender(parse_networks(allowed))
-    courier = Courier(database, webhooks=webhooks, mailer=mailer, payload=body)
+    courier = Courier(database, webhooks=webhooks, mailer=mailer, payload=body, metrics=MEASURED)
     engine = Engine(database, {Kind.DELIVERY: courier.deliver, Kind.ALERT: courier.alert}, capacity=capacity)
     running = asyncio.create_task(engine.run())
     try:

@@ -117,14 +117,16 @@ def test_a_test_that_leaks_fails(tmp_path: Path) -> None:
         check=False,
     )
     assert ran.returncode == 1
-    assert "4 passed, 2 errors" in ran.stdout, ran.stdout
-    for name in ("test_that_leaks", "test_that_is_the_last_of_its_module"):
+    assert "5 passed, 3 errors" in ran.stdout, ran.stdout
+    for name in ("test_that_leaks", "test_that_measures_it", "test_that_is_the_last_of_its_module"):
         assert f"ERROR at teardown of {name} " in ran.stdout, ran.stdout
-    assert "No log may have personal data or secrets" in ran.stdout
+    assert "Neither a log nor a metric may have personal data or secrets" in ran.stdout
 
 
 LEAKING = f"""
 import pytest, structlog
+from customary.metrics.families import REFUSED
+from tests.support.measured import MEASURED
 
 log = structlog.get_logger("customary.test")
 
@@ -138,6 +140,9 @@ def test_that_is_fine():
 
 def test_that_leaks():
     log.info("request", path="{canaries.EMAIL}")
+
+def test_that_measures_it():
+    MEASURED.counter(REFUSED, "{canaries.EMAIL}").add()
 
 def test_that_comes_after_it(service):
     log.info("request", status=200)

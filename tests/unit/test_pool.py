@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from customary.storage import pool as pools
 from customary.storage.connections import TenantConnection
 from customary.storage.pool import Pool
+from customary.storage.pool_metrics import PoolMetrics
 
 PATIENCE_SECONDS = 5.0
 
@@ -59,7 +60,7 @@ class Server:
 def pool_of(size: int) -> tuple[Pool, Server]:
     """An empty pool, and what makes its connections."""
     server = Server()
-    return Pool(server.connect, size), server
+    return Pool(server.connect, size, PoolMetrics()), server
 
 
 async def take(pool: Pool, account_id: UUID | None = None, patience_seconds: float = PATIENCE_SECONDS) -> Any:  # noqa: ANN401 - a Fake, in the place of a connection
@@ -172,6 +173,18 @@ async def test_free_connections_are_ended_when_they_are_forgotten_or_idle(monkey
     assert busy.is_over
     await take(pool)
     pool.end()
+    assert server.open == 0
+
+
+async def test_there_are_no_connections_after_the_end() -> None:
+    """Neither new ones nor one that was being made then."""
+    pool, server = pool_of(2)
+    connecting = asyncio.create_task(take(pool))
+    await asyncio.sleep(0)
+    pool.end()
+    for asked in (connecting, take(pool)):
+        with pytest.raises(asyncpg.InterfaceError):
+            await asked
     assert server.open == 0
 
 

@@ -15,12 +15,12 @@ import pytest
 from structlog.testing import capture_logs
 from tests.support.clients import Account, refused, success
 from tests.support.cluster import Database
-from uuid_utils.compat import uuid7
 
 from customary.api.limits import DEFAULT_REQUESTS_PER_MINUTE, SIZE_BYTES, Limiter, shared_file
 from customary.app import Application
 from customary.errors import RateLimited
 from customary.storage.schema import SEARCH_PATH
+from customary.uuid7 import uuid7
 
 
 async def limit(database: Database, requests_per_minute: int | None) -> None:

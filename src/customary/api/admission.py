@@ -14,6 +14,7 @@ import structlog
 from customary.api import failures, versions
 from customary.api.http import Receive, Scope, Send
 from customary.api.request_ids import request_id
+from customary.api.request_metrics import RequestMetrics
 from customary.errors import Unavailable
 
 # More than every connection of the pool can have to do at once, and on a small machine less than what is answered in
@@ -42,7 +43,8 @@ _HEADERS = (
 class Admission:
     """Counts the requests of one process that are being answered, against the places that there are for them."""
 
-    def __init__(self, pool_size: int) -> None:
+    def __init__(self, pool_size: int, metrics: RequestMetrics) -> None:
+        self._metrics = metrics
         self._free = max(LEAST_PLACES, PLACES_FOR_EACH_CONNECTION * pool_size)
         self._refused = 0
         self._shared = asyncio.Event()
@@ -57,10 +59,12 @@ class Admission:
     def place(self) -> Generator[None]:
         """A place for one request, for the length of the block."""
         self._free -= 1
+        self._metrics.in_flight.add(1)
         try:
             yield
         finally:
             self._free += 1
+            self._metrics.in_flight.add(-1)
 
     def uncounted(self, receive: Receive) -> Receive:
         """The same `receive`. While it waits for a client, that client's place is another's."""
@@ -83,6 +87,7 @@ class Admission:
                 given = value
             elif name == b"sequence-version":
                 version = versions.LIVE.get(value.decode("latin-1"), version)
+        self._metrics.overloaded(scope["method"], _REFUSAL.status, version.date)
         named = ((b"sequence-version", version.header), (b"x-request-id", request_id(given).encode()))
         await send({"type": "http.response.start", "status": _REFUSAL.status, "headers": (*_HEADERS, *named)})
         await send({"type": "http.response.body", "body": _REFUSAL.body})

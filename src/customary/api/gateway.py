@@ -16,6 +16,7 @@ from customary.api.deadline import Deadline
 from customary.api.endpoint import Call, Endpoint
 from customary.api.http import Request, Response, query_parameters
 from customary.api.request_ids import request_id
+from customary.api.request_metrics import METHODS, NONE, RequestMetrics
 from customary.api.version import Version
 from customary.domain.account import ApiKey
 from customary.domain.activity import ActorType, Caller
@@ -23,7 +24,6 @@ from customary.logs import places
 from customary.storage.database import Database
 from customary.storage.failures import IN_DOUBT
 
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _log = structlog.get_logger("customary.api")
 _encode = msgspec.json.Encoder().encode
 
@@ -34,6 +34,7 @@ class Services(msgspec.Struct, frozen=True):
     database: Database
     limiter: limits.Limiter
     authenticator: auth.Authenticator
+    metrics: RequestMetrics
     has_mail: bool = False
 
 
@@ -66,7 +67,10 @@ async def answer(
         response = failures.response(failure)
     except Exception as error:  # noqa: BLE001 - the last resort: a defect of ours is answered and logged, not passed on
         response = failures.response(_late(exchange) if exchange.deadline.has_passed else _defect(exchange, error))
-    _log_request(request, exchange, response, perf_counter() - started)
+    seconds = perf_counter() - started
+    route = f"/api{exchange.endpoint.path}" if exchange.endpoint else NONE
+    services.metrics.answered(request.method, route, response.status, exchange.version.date, seconds)
+    _log_request(request, exchange, response, seconds)
     return response, [
         (b"sequence-version", exchange.version.header),
         (b"x-request-id", exchange.request_id.encode()),
@@ -100,6 +104,8 @@ async def _answer(services: Services, request: Request, segments: tuple[str, ...
     if asked is None and key.pinned_version in versions.LIVE:
         exchange.version = versions.LIVE[key.pinned_version]
     exchange.rate = services.limiter.take(key.client_id, key.requests_per_minute)
+    if exchange.rate.is_used_up:
+        services.metrics.rate_limited.add()
     exchange.rate.require_room()
     endpoint, path = exchange.version.router.find(request.method, segments)
     exchange.endpoint = endpoint
@@ -118,6 +124,7 @@ async def _admit(services: Services, request: Request, exchange: _Exchange) -> A
     credentials = services.authenticator.credentials(request)
     exchange.rate = services.authenticator.too_many_failures(credentials)
     if exchange.rate is not None:
+        services.metrics.guessed.add()
         auth.put_off(exchange.rate)
     exchange.key = await services.authenticator.authenticate(credentials)
     return exchange.key
@@ -180,7 +187,7 @@ def _log_request(request: Request, exchange: _Exchange, response: Response, seco
     _log.info(
         "request",
         request_id=exchange.request_id,
-        method=request.method if request.method in _METHODS else None,
+        method=request.method if request.method in METHODS else None,
         path=exchange.endpoint.path if exchange.endpoint else None,
         status=response.status,
         version=exchange.version.date,

@@ -21,6 +21,7 @@ from uuid import UUID
 import structlog
 from msgspec import Struct
 
+from customary import shared_files
 from customary.errors import RateLimited
 
 DEFAULT_REQUESTS_PER_MINUTE = 1_500
@@ -53,9 +54,14 @@ class Decision(Struct, frozen=True):
     reset_seconds: int
     policy: str = "default"
 
+    @property
+    def is_used_up(self) -> bool:
+        """Whether this request is one too many."""
+        return self.remaining < 0
+
     def require_room(self) -> None:
         """Raise `RateLimited` for a request that is one too many."""
-        if self.remaining < 0:
+        if self.is_used_up:
             message = f"This key has made its {self.limit} requests of this minute. Wait {self.reset_seconds} s."
             raise RateLimited(message, self.reset_seconds)
 
@@ -176,22 +182,5 @@ def _pair(client_id: UUID, address: bytes) -> bytes:
 
 
 def shared_file() -> Path:
-    """An empty file for the counts of one server, in memory where the machine offers that; the server removes it.
-
-    The name begins with the server's process id, so that what a killed one left behind is found and removed here.
-    """
-    memory = Path("/dev/shm")  # noqa: S108 - a file of our own with a name that nobody can guess
-    directory = memory if os.access(memory, os.W_OK) else Path(tempfile.gettempdir())
-    for left in directory.glob(f"{_PREFIX}*-*"):
-        _remove_if_left_behind(left)
-    descriptor, name = tempfile.mkstemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=directory)
-    with os.fdopen(descriptor, "r+b") as file:
-        file.truncate(SIZE_BYTES)
-    return Path(name)
-
-
-def _remove_if_left_behind(path: Path) -> None:
-    owner = path.name.removeprefix(_PREFIX).partition("-")[0]
-    with contextlib.suppress(OSError):  # it is another user's, or another server was quicker
-        if owner.isdigit() and path.stat().st_uid == os.getuid() and not Path("/proc", owner).exists():
-            path.unlink()
+    """An empty file for the counts of one server, which the server removes."""
+    return shared_files.create(_PREFIX, SIZE_BYTES)

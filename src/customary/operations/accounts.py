@@ -1,12 +1,12 @@
 """Making accounts, for an operator on the command line."""
 
 import asyncpg
-from uuid_utils.compat import uuid7
 
 from customary.domain.account import Account
 from customary.errors import Conflict, Invalid, SetupError
 from customary.storage import accounts
 from customary.storage.database import Connection
+from customary.uuid7 import uuid7
 
 _MAXIMUM_NAME_LENGTH = 255
 

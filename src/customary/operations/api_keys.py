@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from msgspec import Struct
-from uuid_utils.compat import uuid7
 
 from customary.domain import api_secret
 from customary.domain.account import ApiKey, KeyState, Scope, state_of
@@ -14,6 +13,7 @@ from customary.errors import Conflict, Invalid, SetupError
 from customary.storage import api_keys
 from customary.storage.database import Connection
 from customary.storage.secret_keys import KeyRing
+from customary.uuid7 import uuid7
 
 LONGEST_OVERLAP = timedelta(days=7)
 MOST_ADDRESSES = 100

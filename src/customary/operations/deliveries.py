@@ -19,6 +19,8 @@ from customary.domain.delivery import Answer, EndpointState, Health, Next, Outco
 from customary.domain.job import Job, Kind
 from customary.domain.notification import Channel
 from customary.errors import Undecryptable, UnknownVersion
+from customary.metrics.process import Metrics
+from customary.operations.delivery_metrics import ALERT, DeliveryMetrics
 from customary.operations.recording import record
 from customary.operations.work import SERVICE, persistently
 from customary.storage import deliveries, endpoints, jobs, policy_secrets, replays
@@ -42,7 +44,9 @@ class Courier:
         webhooks: WebhookSender,
         mailer: Mailer | None,
         payload: Callable[[UUID, Order], bytes],
+        metrics: Metrics | None = None,
     ) -> None:
+        self._metrics = DeliveryMetrics(metrics or Metrics())
         self._database = database
         self._webhooks = webhooks
         self._mailer = mailer
@@ -59,6 +63,7 @@ class Courier:
         if answer is None:
             await persistently(lambda: self._cancel(job))
             return
+        self._metrics.attempted(order.channel.value, answer)
         crashpoint("delivery.after_send")
         await persistently(lambda: self._record(job, order, answer))
         crashpoint("delivery.after_commit")
@@ -70,6 +75,7 @@ class Courier:
             await persistently(lambda: self._cancel(job))
             return
         answer = await self._notify(job, notice)
+        self._metrics.attempted(ALERT, answer)
         await persistently(lambda: self._record_alert(job, answer))
 
     async def _look_up(self, job: Job) -> Order | None:

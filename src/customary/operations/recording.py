@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager
 from uuid import UUID
 
 from msgspec import Struct
-from uuid_utils.compat import uuid7
 
 from customary.domain.activity import (
     Activity,
@@ -22,6 +21,7 @@ from customary.domain.customer import Customer
 from customary.storage import activity_logs, outbox
 from customary.storage.database import Connection, Tx
 from customary.storage.statements import Statements
+from customary.uuid7 import uuid7
 
 # Version 7 ids grow with time, also within a millisecond: what is made together keeps its order.
 new_id: Callable[[], UUID] = uuid7

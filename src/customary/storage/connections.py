@@ -9,6 +9,7 @@ import asyncpg
 from msgspec import Struct
 
 from customary.storage import servers, sessions
+from customary.storage.pool_metrics import PoolMetrics
 from customary.storage.schema import SEARCH_PATH, SERVICE_ROLE
 
 Record: TypeAlias = Any  # asyncpg's Record: a column of it has the type that the SQL gives it, which no checker sees
@@ -109,8 +110,8 @@ class Connector:
     known.
     """
 
-    def __init__(self, url: str, limits: Limits) -> None:
-        self.limits = limits
+    def __init__(self, url: str, limits: Limits, metrics: PoolMetrics) -> None:
+        self.limits, self.metrics = limits, metrics
         self.generation = 0
         self._url = url
 
@@ -130,6 +131,8 @@ class Connector:
             except BaseException:
                 connection.terminate()
                 raise
+        self.metrics.opened()
+        connection.add_termination_listener(self.metrics.closed)
         return connection
 
 

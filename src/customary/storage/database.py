@@ -30,6 +30,7 @@ from customary.storage.connections import (
 )
 from customary.storage.failures import OF_DATABASE, Meaning, failure_of, meaning_of
 from customary.storage.pool import Pool
+from customary.storage.pool_metrics import PoolMetrics
 from customary.storage.secret_keys import NO_KEYS, KeyRing
 from customary.storage.statements import Statements
 
@@ -98,13 +99,22 @@ class Database:
         self._most_unconfirmed = max(1, pool.size // 2)
 
     @classmethod
-    async def open(cls, url: str, *, pool_size: int, keys: KeyRing = NO_KEYS, limits: Limits = REQUESTS) -> "Database":
+    async def open(
+        cls,
+        url: str,
+        *,
+        pool_size: int,
+        keys: KeyRing = NO_KEYS,
+        limits: Limits = REQUESTS,
+        metrics: PoolMetrics | None = None,
+    ) -> "Database":
         """Connect. Raises `OSError` or what the driver raises where that fails.
 
         Without keys everything works but storing secrets and reading them.
         """
-        connector = Connector(url, limits)
-        pool = Pool(connector, pool_size)
+        metrics = metrics or PoolMetrics()
+        connector = Connector(url, limits, metrics)
+        pool = Pool(connector, pool_size, metrics)
         try:
             async with asyncio.timeout(limits.use_seconds):
                 connection = await pool.take(None, patience_seconds=limits.use_seconds)

@@ -54,6 +54,11 @@ SELECT transaction_id, version, id, type, created_at FROM events
 FETCH = """
 SELECT id, type, customer, created_at FROM complete_events WHERE account_id = $1 AND id = ANY ($2::uuid[])
 """
+# Where all readers stop for now, and whether something that began later is over already, so that they wait for it.
+HORIZON = """
+SELECT oldest_transaction()::text::bigint AS oldest, pg_snapshot_xmin(s) < pg_snapshot_xmax(s) AS is_held
+  FROM pg_current_snapshot() s
+"""
 # For an operator, of all accounts: the first event of each that cannot be read yet.
 WAITING = """
 SELECT extract(epoch FROM now() - e.created_at)::float8 AS seconds,
@@ -84,6 +89,13 @@ class Wanted(Struct, frozen=True, kw_only=True):
     types: frozenset[EventType] | None = None
     customer_id: UUID | None = None
     since: datetime | None = None
+
+
+class Horizon(Struct, frozen=True):
+    """The transaction at which all readers stop; `is_held` where later ones are over, whose events they wait for."""
+
+    oldest: int
+    is_held: bool
 
 
 class Feed(Struct, frozen=True):
@@ -137,6 +149,12 @@ async def waiting(owner: Connection) -> Waiting:
     """What readers of any account wait for. It takes a connection that sees the rows of all."""
     rows = await owner.fetch(WAITING)
     return Waiting(max((row["seconds"] for row in rows), default=0.0), any(row["is_foreign"] for row in rows))
+
+
+async def horizon(connection: Connection) -> Horizon:
+    """Where the readers of all accounts stop now. It says nothing of any account, and any connection may ask."""
+    row = await connection.fetchrow(HORIZON)
+    return Horizon(row["oldest"], row["is_held"])
 
 
 async def read(reading: Reading, start: Place, wanted: Wanted, *, limit: int) -> Feed:

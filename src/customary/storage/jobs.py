@@ -134,6 +134,17 @@ SELECT count(*) AS waiting,
        (SELECT count(*) FROM endpoints WHERE state IN ('PAUSED', 'DISABLED')) AS resting
   FROM jobs j JOIN lanes l ON l.account_id = j.account_id AND l.id = j.lane_id WHERE j.finished_at IS NULL
 """
+# The same for whoever watches, with how long what could be begun has been waiting for somebody to do it.
+QUEUE = """
+SELECT count(*) AS waiting,
+       coalesce(extract(epoch FROM now() - min(greatest(j.due_at, l.opens_at)) FILTER (
+           WHERE j.lease IS NULL AND greatest(j.due_at, l.opens_at) <= now()
+             AND NOT (l.is_ordered AND EXISTS (
+                  SELECT FROM jobs b WHERE b.account_id = j.account_id AND b.lane_id = j.lane_id
+                     AND b.sequence_id = j.sequence_id AND b.number < j.number AND b.finished_at IS NULL)))), 0)::float8
+           AS oldest_due_seconds
+  FROM jobs j JOIN lanes l ON l.account_id = j.account_id AND l.id = j.lane_id WHERE j.finished_at IS NULL
+"""
 ALERT_LANE = """
 INSERT INTO lanes (account_id, id, opens_at, claimed_at) VALUES ($1, $1, now(), now()) ON CONFLICT DO NOTHING
 """
@@ -150,6 +161,13 @@ class Backlog(Struct, frozen=True):
     waiting: int
     overdue: int
     resting: int
+
+
+class Queue(Struct, frozen=True):
+    """How much is not finished, and for how long the oldest of what could be begun has waited."""
+
+    waiting: int
+    oldest_due_seconds: float
 
 
 async def claim(
@@ -220,6 +238,12 @@ async def backlog(owner: Connection) -> Backlog:
     """What waits, of all accounts. It takes a connection that sees the rows of all."""
     row = await owner.fetchrow(BACKLOG)
     return Backlog(row["waiting"], row["overdue"], row["resting"])
+
+
+async def queue(connection: Connection) -> Queue:
+    """What waits, of all accounts, for a transaction that looks for work. It goes through all that waits."""
+    row = await connection.fetchrow(QUEUE)
+    return Queue(row["waiting"], row["oldest_due_seconds"])
 
 
 async def add_alerts(tx: Tx, endpoint_id: UUID, new_state: str) -> None:

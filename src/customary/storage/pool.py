@@ -14,6 +14,7 @@ from uuid import UUID
 import asyncpg
 
 from customary.storage.connections import TenantConnection
+from customary.storage.pool_metrics import PoolMetrics
 
 _LONGEST_IDLE_SECONDS = 300.0
 
@@ -21,24 +22,34 @@ _LONGEST_IDLE_SECONDS = 300.0
 class Pool:
     """At most `size` connections, made by `connect` when they are needed."""
 
-    def __init__(self, connect: Callable[[], Awaitable[TenantConnection]], size: int) -> None:
+    def __init__(self, connect: Callable[[], Awaitable[TenantConnection]], size: int, metrics: PoolMetrics) -> None:
         self.size = size
-        self._connect = connect
+        self._connect, self._metrics = connect, metrics
         self._free: list[tuple[TenantConnection, float]] = []  # the one that was used last comes last
         self._taken: set[TenantConnection] = set()
         self._connecting = 0
+        self._is_ended = False
         self._waiting: deque[asyncio.Future[TenantConnection | None]] = deque()
 
     async def take(self, account_id: UUID | None, *, patience_seconds: float) -> TenantConnection:
         """A connection for one use: if there is a choice, one that sees this account's rows already.
 
-        Raises `TimeoutError` when none gets free in time, and what `connect` raises.
+        Raises `TimeoutError` when none gets free in time, `asyncpg.InterfaceError` after `end`, and what `connect`
+        raises.
         """
-        connection = self._free_one(account_id)
-        if connection is None:
-            async with asyncio.timeout(patience_seconds):
-                connection = await self._next(account_id)
-        self._taken.add(connection)
+        if self._is_ended:
+            raise asyncpg.InterfaceError("the connections were ended")
+        began = time.perf_counter()
+        try:
+            connection = self._free_one(account_id)
+            if connection is None:
+                async with asyncio.timeout(patience_seconds):
+                    connection = await self._next(account_id)
+        finally:
+            self._metrics.waited(time.perf_counter() - began)
+        if connection not in self._taken:  # as it is where it was passed on
+            self._taken.add(connection)
+            self._metrics.taken()
         return connection
 
     def give_back(self, connection: TenantConnection) -> None:
@@ -50,7 +61,7 @@ class Pool:
         if waiting is not None:
             waiting.set_result(connection)  # it stays taken: nobody can come between
             return
-        self._taken.discard(connection)
+        self._leave(connection)
         self._free.append((connection, time.monotonic()))
         self._end_idle(time.monotonic() - _LONGEST_IDLE_SECONDS)
 
@@ -58,7 +69,7 @@ class Pool:
         """End a connection without a word, and let somebody else have its place. A second time nothing happens."""
         _terminate(connection)
         if connection in self._taken:
-            self._taken.discard(connection)
+            self._leave(connection)
             self._offer_place()
 
     def end_free(self) -> None:
@@ -66,10 +77,15 @@ class Pool:
         self._end_idle(time.monotonic())
 
     def end(self) -> None:
-        """End all connections, the busy ones too."""
+        """End all connections, the busy ones too; there will be no others."""
+        self._is_ended = True
         self.end_free()
         for connection in list(self._taken):
             self.drop(connection)
+
+    def _leave(self, connection: TenantConnection) -> None:
+        self._taken.discard(connection)
+        self._metrics.left()
 
     def _free_one(self, account_id: UUID | None) -> TenantConnection | None:
         while self._free:
@@ -111,6 +127,9 @@ class Pool:
             self._offer_place()
             raise
         self._connecting -= 1
+        if self._is_ended:
+            _terminate(connection)
+            raise asyncpg.InterfaceError("the connections were ended")
         return connection
 
     def _pass_on(self, waiting: "asyncio.Future[TenantConnection | None]") -> None:

@@ -8,6 +8,7 @@ import asyncpg
 from customary.storage import schema
 from customary.storage.connections import REQUESTS, Connector, TenantConnection
 from customary.storage.failures import OF_DATABASE
+from customary.storage.pool_metrics import PoolMetrics
 
 TIMEOUT_SECONDS = 1.0
 
@@ -31,7 +32,7 @@ class Probe:
     """Asks one database how it is; keeps its connection for the next time."""
 
     def __init__(self, url: str) -> None:
-        self._connect = Connector(url, REQUESTS)
+        self._connect = Connector(url, REQUESTS, PoolMetrics())
         self._connection: TenantConnection | None = None
         self._asking: asyncio.Task[Readiness] | None = None
 
