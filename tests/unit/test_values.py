@@ -3,6 +3,7 @@
 from uuid import UUID
 
 import pytest
+from email_validator import validate_email
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.strategies import texts
@@ -57,6 +58,18 @@ def test_no_text_makes_the_reader_of_ids_fail(text: str) -> None:
 )
 def test_addresses_that_are_taken(text: str) -> None:
     values.check_email(text)
+
+
+_LABEL = "[A-Za-z0-9-]{1,12}"
+
+
+@given(st.from_regex(rf"[A-Za-z0-9_+.-]{{1,20}}@({_LABEL}\.){{1,3}}{_LABEL}", fullmatch=True))
+def test_the_short_way_takes_no_address_that_the_long_one_refuses(text: str) -> None:
+    try:
+        values.check_email(text)
+    except ValueError:
+        return
+    validate_email(text, check_deliverability=False, globally_deliverable=False)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,113 @@
+"""Exports and imports in a test's own process, over a connection of the tables' owner, as the commands make them."""
+
+import hashlib
+import io
+import json
+from collections.abc import Callable, Iterator
+from uuid import UUID
+
+from tests.support.clients import Account, Json, owner_connection
+from tests.support.cluster import Database
+
+from customary.api import versions
+from customary.api.tables import judge
+from customary.domain.transfer import Format, Judged, Place
+from customary.operations.importing import Import, Outcome, Source, Watch, check, import_customers
+from customary.storage import exports
+
+
+async def exported(
+    database: Database,
+    account: Account,
+    form: Format = Format.JSONL,
+    *,
+    has_archived: bool = True,
+    on_piece: Callable[[], object] = bool,
+) -> bytes:
+    """An export of this account."""
+    pieces: list[bytes] = []
+
+    async def take(piece: bytes) -> None:
+        pieces.append(piece)
+        waiting = on_piece()
+        if hasattr(waiting, "__await__"):
+            await waiting  # pyright: ignore[reportGeneralTypeIssues] - it was just asked
+
+    async with owner_connection(database.owner_url) as owner:
+        count = await exports.write(owner, account.id, form, take, has_archived=has_archived)
+    data = b"".join(pieces)
+    if form is Format.JSONL:
+        assert count == data.count(b"\n")
+    return data
+
+
+async def imported(  # noqa: PLR0913 - what the command takes
+    database: Database,
+    account: Account,
+    data: bytes,
+    form: Format = Format.JSONL,
+    *,
+    skips: bool = False,
+    is_check: bool = False,
+    on_progress: Callable[[int], None] = lambda _read: None,
+) -> Outcome:
+    """What comes of an import of these bytes into this account."""
+    async with owner_connection(database.owner_url) as owner:
+        job = Import(
+            owner=owner,
+            account_id=account.id,
+            source=source(data, form),
+            watch=Watch(on_step=lambda _step: None, on_progress=on_progress),
+            skips=skips,
+        )
+        return await (check(job) if is_check else import_customers(job))
+
+
+def source(data: bytes, form: Format) -> Source:
+    """These bytes as a file."""
+
+    def read(start: Place | None) -> Iterator[Judged]:
+        return judge(io.BytesIO(data), form, versions.COLUMNS, versions.read_row, start)
+
+    return Source(hashlib.sha256(data + form.value.encode()).digest(), read, lambda: True)
+
+
+def lines(*bodies: Json) -> bytes:
+    """These bodies as a file, one on each line."""
+    return b"".join(json.dumps(body).encode() + b"\n" for body in bodies)
+
+
+# What an import and the API may write differently: who did it, through what, and when. Ids are compared by their places.
+DIFFERENT = {"actor_type", "actor_id", "origin", "api_version", "trace_id", "batch_id", "transaction_id"}
+TABLES = """
+SELECT table_name FROM information_schema.columns
+ WHERE table_schema = 'customary' AND column_name = 'account_id'
+   AND table_name NOT IN ('api_keys', 'api_key_secrets', 'complete_events', 'customer_imports', 'idempotency_keys')
+ ORDER BY table_name
+"""
+
+
+async def rows(database: Database, account_id: UUID) -> dict[str, list[str]]:
+    """Everything that an account has, as text, without ids and times; what stands in no order of its own is sorted."""
+    found: dict[str, list[str]] = {}
+    async with owner_connection(database.owner_url) as owner:
+        for (table,) in await owner.fetch(TABLES):
+            query = f"SELECT to_jsonb(t) AS row FROM {table} t WHERE account_id = $1"  # noqa: S608 - from the catalogue
+            kept = [_bare(json.loads(row["row"])) for row in await owner.fetch(query, account_id)]
+            found[table] = sorted(json.dumps(each, sort_keys=True) for each in kept)
+    return found
+
+
+def _bare(value: Json) -> Json:
+    """A value without what is another one each time: ids, times, and who wrote it."""
+    if isinstance(value, dict):
+        return {name: _bare(each) for name, each in value.items() if name not in DIFFERENT and not name.endswith("_at")}
+    if isinstance(value, list):
+        return [_bare(each) for each in value]
+    if isinstance(value, str):
+        try:
+            UUID(value)
+        except ValueError:
+            return value
+        return "id"
+    return value
