@@ -13,7 +13,7 @@ from customary.api import versions
 from customary.api.tables import judge
 from customary.domain.transfer import Format, Judged, Place
 from customary.operations.importing import Import, Outcome, Source, Watch, check, import_customers
-from customary.storage import exports
+from customary.storage import exports, imports
 
 
 async def exported(
@@ -41,7 +41,7 @@ async def exported(
     return data
 
 
-async def imported(  # noqa: PLR0913 - what the command takes
+async def imported(
     database: Database,
     account: Account,
     data: bytes,
@@ -49,18 +49,30 @@ async def imported(  # noqa: PLR0913 - what the command takes
     *,
     skips: bool = False,
     is_check: bool = False,
-    on_progress: Callable[[int], None] = lambda _read: None,
+    on_batch: Callable[[], object] = bool,
 ) -> Outcome:
-    """What comes of an import of these bytes into this account."""
+    """What comes of an import of these bytes into this account. `on_batch` is called when one is in."""
+    steps: list[str] = []
+
+    def on_progress(_read: int) -> None:
+        if steps[-1] == "Importing":
+            on_batch()
+
     async with owner_connection(database.owner_url) as owner:
         job = Import(
             owner=owner,
             account_id=account.id,
             source=source(data, form),
-            watch=Watch(on_step=lambda _step: None, on_progress=on_progress),
+            watch=Watch(on_step=steps.append, on_progress=on_progress),
             skips=skips,
         )
         return await (check(job) if is_check else import_customers(job))
+
+
+async def begun(database: Database, account: Account, data: bytes) -> None:
+    """Let an import of these lines have been begun: its check is over, and no row is in."""
+    async with owner_connection(database.owner_url) as owner:
+        await imports.begin(owner, account.id, source(data, Format.JSONL).digest)
 
 
 def source(data: bytes, form: Format) -> Source:
@@ -77,12 +89,13 @@ def lines(*bodies: Json) -> bytes:
     return b"".join(json.dumps(body).encode() + b"\n" for body in bodies)
 
 
-# What an import and the API may write differently: who did it, through what, and when. Ids are compared by their places.
+# What an import and the API write differently: who did it, through what, and when. Ids are compared by their places.
 DIFFERENT = {"actor_type", "actor_id", "origin", "api_version", "trace_id", "batch_id", "transaction_id"}
 TABLES = """
 SELECT table_name FROM information_schema.columns
  WHERE table_schema = 'customary' AND column_name = 'account_id'
-   AND table_name NOT IN ('api_keys', 'api_key_secrets', 'complete_events', 'customer_imports', 'idempotency_keys')
+   AND table_name NOT IN ('api_keys', 'api_key_secrets', 'complete_events', 'customer_imports', 'idempotency_keys',
+                          'policy_secrets')
  ORDER BY table_name
 """
 
@@ -101,6 +114,8 @@ async def rows(database: Database, account_id: UUID) -> dict[str, list[str]]:
 def _bare(value: Json) -> Json:
     """A value without what is another one each time: ids, times, and who wrote it."""
     if isinstance(value, dict):
+        if str(value.get("field")).endswith("_at"):
+            return value["field"]
         return {name: _bare(each) for name, each in value.items() if name not in DIFFERENT and not name.endswith("_at")}
     if isinstance(value, list):
         return [_bare(each) for each in value]

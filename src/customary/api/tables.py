@@ -143,7 +143,7 @@ def _from_csv(file: BinaryIO, lines: _Lines, columns: Columns) -> _Found:
     heads = _Lines(file, Place())
     csv.field_size_limit(MAXIMUM_BODY_BYTES)
     try:
-        header = next(csv.reader(heads, strict=True), [])
+        header = next(csv.reader(heads, strict=True), list[str]())
     except (_Damaged, csv.Error) as error:
         yield 1, (_damage(error, 1).problem,)
         return

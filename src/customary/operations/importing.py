@@ -110,7 +110,7 @@ async def check(job: Import) -> Outcome:
     now = await _clock(job.owner)
     judged = job.source.read(None)
     found: list[RowProblem] = []
-    count, rows, sound = 0, 0, True
+    count, rows = 0, 0
     await import_names.begin(job.owner)
     try:
         async for part in _ahead(lambda: _judge(judged, now(), _CHECKED_AT_ONCE)):
@@ -122,10 +122,9 @@ async def check(job: Import) -> Outcome:
         more, total = await import_names.problems(job.owner, job.account_id, skip=job.skips, most=MOST_PROBLEMS)
     finally:
         await import_names.end(job.owner)
-    problems = sorted([*found, *more], key=lambda each: each.line)[:MOST_PROBLEMS]
-    sound = not problems
+    problems = sorted([*found, *more], key=lambda each: (each.line, each.column))[:MOST_PROBLEMS]
     return Outcome(
-        status=Status.CHECKED if sound else Status.REFUSED,
+        status=Status.REFUSED if problems else Status.CHECKED,
         rows=rows,
         problems=tuple(problems),
         problem_count=count + total,

@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 from uuid import UUID
 
+import asyncpg
+
 from customary.domain.customer import Service
 from customary.domain.transfer import Format
 from customary.storage.database import Connection
@@ -139,13 +141,31 @@ async def write(
     *,
     has_archived: bool,
 ) -> int:
-    """Give every customer as it is now, in pieces of a file; how many there were."""
-    async with owner.transaction(readonly=True):
-        await owner.execute(_PLAN)
-        options = {"format": "csv", "header": True} if form is Format.CSV else _RAW
-        done = await owner.copy_from_query(
-            _query(form, account_id, has_archived=has_archived), output=output, **options
-        )
+    """Give every customer as it is now, in pieces of a file; how many there were.
+
+    What `output` raises ends the connection and is raised here.
+    """
+    options = {"format": "csv", "header": True} if form is Format.CSV else _RAW
+    failures: list[BaseException] = []
+
+    async def take(piece: bytes) -> None:
+        try:
+            await output(piece)
+        except BaseException as failure:
+            # The driver would cancel the statement and wait for that, for ever if it has ended by itself already.
+            failures.append(failure)
+            owner.terminate()
+            raise
+
+    try:
+        async with owner.transaction(readonly=True):
+            await owner.execute(_PLAN)
+            query = _query(form, account_id, has_archived=has_archived)
+            done = await owner.copy_from_query(query, output=take, **options)
+    except (asyncpg.PostgresError, asyncpg.InterfaceError):
+        if not failures:
+            raise
+        raise failures[0] from None
     return int(done.rpartition(" ")[2])
 
 

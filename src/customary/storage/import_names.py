@@ -48,11 +48,6 @@ SELECT n.line AS member, own.line AS owner FROM pg_temp.import_names n {_OWN_LIN
  WHERE n.kind = 'OWNER' AND own.line <> n.line;
 CREATE INDEX import_edges_by_member ON pg_temp.import_edges (member);
 """  # noqa: S608 - constants
-# Whoever is a member of nobody is no part of a circle, nor is then who is a member of them alone; what stays is one.
-_PRUNE = """
-DELETE FROM pg_temp.import_edges e WHERE NOT EXISTS (SELECT FROM pg_temp.import_edges u WHERE u.member = e.owner)
-"""
-
 # With `skip`, a row whose id is there is not imported, so what else it names does not matter.
 _SKIPPED = """
 n.line NOT IN (SELECT i.line FROM pg_temp.import_names i JOIN customers c ON c.account_id = $1 AND c.id = i.name::uuid
@@ -143,19 +138,26 @@ async def problems(owner: Connection, account_id: UUID, *, skip: bool, most: int
     """What is wrong with the names that were taken in: the first of it by line, and how much there is of it."""
     await owner.execute(_INDEX)
     await owner.execute(_EDGES)
-    while await owner.execute(_PRUNE) != "DELETE 0":
-        pass
+    await _leave_circles(owner)
     found: list[RowProblem] = []
     total = 0
     for text in _QUESTIONS.values():
         question = text.format(skipped=_SKIPPED, as_id=_AS_ID, own_line=_OWN_LINE)
-        counted = f'SELECT q.line, q."column", q.message, count(*) OVER () AS total FROM ({question}) q'  # noqa: S608 - constants
-        rows = await owner.fetch(
-            f"{counted} WHERE $1::uuid IS NOT NULL AND $2::boolean IS NOT NULL ORDER BY q.line LIMIT $3", account_id, skip, most
-        )
+        counted = f"""
+            SELECT q.line, q."column", q.message, count(*) OVER () AS total FROM ({question}) q
+             WHERE $1::uuid IS NOT NULL AND $2::boolean IS NOT NULL ORDER BY q.line LIMIT $3
+        """  # noqa: S608 - constants
+        rows = await owner.fetch(counted, account_id, skip, most)
         found += [RowProblem(row["line"], row["column"], row["message"]) for row in rows]
         total += rows[0]["total"] if rows else 0
-    return sorted(found, key=lambda each: each.line)[:most], total
+    return sorted(found, key=lambda each: (each.line, each.column))[:most], total
+
+
+async def _leave_circles(owner: Connection) -> None:
+    """Whoever is a member of nobody is no part of a circle, nor is then who is a member of them alone; the rest is."""
+    no_member = "SELECT FROM pg_temp.import_edges u WHERE u.member = e.owner"
+    while await owner.execute(f"DELETE FROM pg_temp.import_edges e WHERE NOT EXISTS ({no_member})") != "DELETE 0":  # noqa: S608 - constants
+        pass
 
 
 async def end(owner: Connection) -> None:

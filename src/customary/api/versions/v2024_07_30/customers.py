@@ -1,6 +1,6 @@
 """Customers as 2024-07-30 sees them: with contacts, organisations and custom properties; POST to archive."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Literal, TypeAlias
 from uuid import UUID
 
@@ -74,7 +74,7 @@ class ContactRequest(Wire):
     billing_preference: BillingPreference
 
 
-def check_contacts(contacts: list[ContactRequest]) -> Iterable[Problem]:
+def check_contacts(contacts: Sequence[ContactRequest]) -> Iterable[Problem]:
     """What is wrong with the contacts of a customer as a whole."""
     if not any(contact.billing_preference is BillingPreference.PRIMARY for contact in contacts):
         yield Problem("", "noPrimary", "A customer needs at least one contact with billingPreference PRIMARY.")
@@ -87,7 +87,7 @@ class LinkRequest(Wire):
     id: RequiredText
 
 
-def check_links(links: list[LinkRequest]) -> Iterable[Problem]:
+def check_links(links: Sequence[LinkRequest]) -> Iterable[Problem]:
     """What is wrong with the links of a customer as a whole."""
     return repeated_services((link.service for link in links), "service")
 
