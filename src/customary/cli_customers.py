@@ -3,6 +3,7 @@
 The command line that mounts this says how to reach the database and how to print.
 """
 
+import gc
 import hashlib
 import io
 import os
@@ -37,6 +38,7 @@ PrintJson: TypeAlias = Callable[[object], None]
 EXIT_REFUSED = 3
 _STANDARD_STREAM = "-"
 _PIECE_BYTES = 1024 * 1024
+_OBJECTS_BETWEEN_COLLECTIONS = 200_000
 
 
 def customers_app(with_owner: WithOwner, print_json: PrintJson) -> click.Group:
@@ -122,6 +124,9 @@ def _import_command(with_owner: WithOwner, print_json: PrintJson) -> Callable[..
         goes on where it ended when the same command is given again, and nothing is made twice.
         """
         chosen = form or _format_of(Path(file))
+        # Millions of objects come and go, with hardly a circle among them: to look for those is a fifth of the time.
+        gc.freeze()
+        gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
 
         async def run(owner: Connection) -> Outcome:
             found = await find_account(owner, account)

@@ -49,6 +49,7 @@ async def imported(
     *,
     skips: bool = False,
     is_check: bool = False,
+    is_unchanged: bool = True,
     on_batch: Callable[[], object] = bool,
 ) -> Outcome:
     """What comes of an import of these bytes into this account. `on_batch` is called when one is in."""
@@ -62,7 +63,7 @@ async def imported(
         job = Import(
             owner=owner,
             account_id=account.id,
-            source=source(data, form),
+            source=source(data, form, is_unchanged=is_unchanged),
             watch=Watch(on_step=steps.append, on_progress=on_progress),
             skips=skips,
         )
@@ -75,13 +76,13 @@ async def begun(database: Database, account: Account, data: bytes) -> None:
         await imports.begin(owner, account.id, source(data, Format.JSONL).digest)
 
 
-def source(data: bytes, form: Format) -> Source:
+def source(data: bytes, form: Format, *, is_unchanged: bool = True) -> Source:
     """These bytes as a file."""
 
     def read(start: Place | None) -> Iterator[Judged]:
         return judge(io.BytesIO(data), form, versions.COLUMNS, versions.read_row, start)
 
-    return Source(hashlib.sha256(data + form.value.encode()).digest(), read, lambda: True)
+    return Source(hashlib.sha256(data + form.value.encode()).digest(), read, lambda: is_unchanged)
 
 
 def lines(*bodies: Json) -> bytes:

@@ -23,7 +23,9 @@ from tests.support.workers import work_off
 from customary.app import Application
 from customary.domain.customer import Service
 from customary.domain.transfer import Format
+from customary.errors import SetupError
 from customary.operations.importing import BATCH_ROWS, Outcome, Status
+from customary.storage import imports
 
 END_OTHERS = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -390,3 +392,41 @@ async def test_an_import_whose_connection_ends_goes_on_where_it_ended(account: A
             assert await killer.fetchval(f"SELECT count(*) FROM {table} WHERE account_id = $1", account.id) == total  # noqa: S608
     last = await imported(database, account, data)
     assert (last.status, last.imported, last.rows) == (Status.COMPLETE_ALREADY, 0, total)
+
+
+async def test_a_parent_that_is_gone_meanwhile_stops_it_until_there_is_one(
+    account: Account, database: Database
+) -> None:
+    """The check would have said so, had it been so then; circles are seen at the end as well."""
+    data = lines(newest(legalName="Child", parentId="the parent"), newest(legalName="Other"))
+    await transfers.begun(database, account, data)
+    with pytest.raises(SetupError, match="Line 1: there is no customer 'the parent' in this account any more"):
+        await imported(database, account, data)
+    assert (await account.client.page())["pagination"]["totalResultSize"] == 2
+    await account.client.create(newest(legalName="Parent", customerAliases=["the parent"]))
+    outcome = await imported(database, account, data)
+    assert (outcome.status, outcome.imported, outcome.resumed_at) == (Status.IMPORTED, 0, 2)
+    [child] = (await account.client.page(legalName="Child"))["items"]
+    assert [each["owner"]["name"] for each in child["organizations"]] == ["Parent"]
+    circle = lines(newest(customerAliases=["a"], parentId="b"), newest(customerAliases=["b"], parentId="a"))
+    await transfers.begun(database, account, circle)
+    with pytest.raises(SetupError, match="so it cannot be above it too"):
+        await imported(database, account, circle)
+
+
+async def test_one_file_is_imported_by_one_process(
+    account: Account, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = lines(newest())
+    monkeypatch.setattr(imports, "_LOCK_WAIT_SECONDS", 0.05)
+    async with owner_connection(database.owner_url) as other:
+        async with imports.alone(other, account.id, transfers.source(data, Format.JSONL).digest):
+            with pytest.raises(SetupError, match="is being imported by another process"):
+                await imported(database, account, data)
+        assert (await imported(database, account, data)).status is Status.IMPORTED
+
+
+async def test_a_file_that_is_changed_while_it_is_read_is_left(account: Account, database: Database) -> None:
+    with pytest.raises(SetupError, match="The file was changed while it was imported"):
+        await imported(database, account, lines(newest()), is_unchanged=False)
+    assert (await account.client.page())["items"] == []

@@ -17,6 +17,11 @@ from customary.operations.importing import BATCH_ROWS
 HEAD = "legalName,address.line1,address.town,address.postcode,address.country,taxStatus,contacts,customerAliases"
 CONTACTS = '"[{""name"":""A"",""email"":""a@example.com"",""billingPreference"":""PRIMARY""}]"'
 
+END_WAITING = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+ WHERE datname = current_database() AND wait_event_type = 'Lock' AND pid <> pg_backend_pid()
+"""
+
 
 class Commands:
     """Runs the commands on a test's database, about the account 'first'."""
@@ -71,12 +76,32 @@ async def test_an_import_that_is_killed_goes_on_and_nothing_is_there_twice(
               JOIN customer_aliases a ON a.account_id = c.account_id AND a.customer_id = c.id
              WHERE c.account_id = $1
         """
-        assert [*await owner.fetchrow(counted, account.id)] == [total, total, 1, total, total]  # pyright: ignore[reportGeneralTypeIssues] - there is a row
+        [found] = await owner.fetch(counted, account.id)
+        assert tuple(found) == (total, total, 1, total, total)
     again = await commands.run("import", file)
     assert (again.status, again.output) == (
         0,
         f"This file was imported before, all {total:,} rows of it. Nothing was changed.\n",
     )
+
+
+async def test_a_database_that_goes_away_ends_it_with_a_sentence(
+    commands: Commands, account: Account, database: Database, tmp_path: Path
+) -> None:
+    file = tmp_path / "customers.csv"
+    file.write_text(f"{HEAD}\r\n{row(1)}", newline="")
+    async with owner_connection(database.owner_url) as owner, asyncio.timeout(60), owner.transaction():
+        await owner.execute("LOCK TABLE customers IN EXCLUSIVE MODE")
+        running = asyncio.create_task(commands.run("import", file))
+        while not await owner.fetchval(END_WAITING):  # noqa: ASYNC110 - a database tells nobody
+            await asyncio.sleep(0.01)
+        ran = await running
+    assert (ran.status, ran.output) == (1, "")
+    assert (
+        "Nothing is lost or half done: run the same command again, and the import goes on where it ended." in ran.error
+    )
+    assert ran.error.count("\n") == 1
+    assert (await account.client.page())["items"] == []
 
 
 async def test_what_is_wrong_ends_with_3_and_is_said_for_people_and_for_programs(

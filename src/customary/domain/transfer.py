@@ -98,18 +98,17 @@ def create(row: Row, *, at: datetime, new_id: Callable[[], UUID]) -> Customer:
     _require_past(row, at)
     made_at = row.times.created_at or at
     customer = rules.create(row.write, at=made_at, new_id=new_id, customer_id=row.id)
-    if not (row.contacts or row.links or row.alias_labels or row.times.updated_at or row.archived_at):
-        return customer
-    contacts = _contacts(customer, row)
-    return replace(
-        customer,
-        updated_at=row.times.updated_at or made_at,
-        archived_at=row.archived_at,
-        contacts=contacts,
-        domain=rules.domain_of(customer.url, contacts),
-        links=_links(customer, row),
-        aliases=tuple(replace(each, label=row.alias_labels.get(each.value)) for each in customer.aliases),
-    )
+    if row.contacts:
+        contacts = _contacts(customer, row)
+        customer = replace(customer, contacts=contacts, domain=rules.domain_of(customer.url, contacts))
+    if row.links:
+        customer = replace(customer, links=_links(customer, row))
+    if row.alias_labels:
+        labelled = (replace(each, label=row.alias_labels.get(each.value)) for each in customer.aliases)
+        customer = replace(customer, aliases=tuple(labelled))
+    if row.times.updated_at or row.archived_at:
+        return replace(customer, updated_at=row.times.updated_at or made_at, archived_at=row.archived_at)
+    return customer
 
 
 def _contacts(customer: Customer, row: Row) -> tuple[Contact, ...]:

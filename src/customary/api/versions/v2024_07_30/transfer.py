@@ -129,7 +129,11 @@ def read_row(value: dict[str, object], line: int) -> Row:
         contacts=tuple(
             _given_contact(each) for each in contacts if each.id is not UNSET or each.created_at is not UNSET
         ),
-        links=tuple(map(_given_link, () if body.integration_ids is UNSET else body.integration_ids)),
+        links=tuple(
+            _given_link(each)
+            for each in (() if body.integration_ids is UNSET else body.integration_ids)
+            if each.is_pending is True or each.last_synced is not UNSET
+        ),
         alias_labels={} if body.customer_alias_labels is UNSET else body.customer_alias_labels,
         owners=tuple(_owners(body)),
     )
