@@ -1,7 +1,7 @@
 """All customers of an account as the lines of a file, made by PostgreSQL in one statement and so of one moment.
 
-Customers pass through here as bytes: to read a million of them into Python and to write them again would take ten times
-as long. The names and forms are those of the newest version of the API, which a test compares with its answers.
+Customers pass through here as bytes: to read each into Python and to write it again would take three times as long. The
+names and forms are those of the newest version of the API; a test compares them with its answers.
 """
 
 from collections.abc import Awaitable, Callable
