@@ -93,6 +93,7 @@ def test_what_is_wrong_with_csv_is_said_with_its_line(data: bytes | str, line: i
         ('{"legalName": "\\u0000"}', "U+0000"),
         ("[" * 100 + "]" * 100, "nested more than 64 levels deep"),
         ('{"colour": "red"}', "There is no field 'colour'."),
+        (json.dumps(newest(customerAliasLabels={"a": "b"})), "'a' is not one of the customerAliases of this row."),
         ('{"organizations": [{"id": "x"}]}', "Name their owners in parentId or organizationOwnerIds"),
     ],
 )

@@ -252,6 +252,26 @@ async def test_what_is_there_already_can_be_skipped(account: Account, database: 
     assert await account.client.names(sortBy="legalName", sortOrder="ASC") == ["New", "Old"]
 
 
+async def test_times_that_cannot_have_been_are_refused(account: Account, database: Database) -> None:
+    early, late = "2020-01-01T00:00:00Z", "2999-01-01T00:00:00Z"
+    data = lines(
+        newest(createdAt=late),
+        newest(createdAt="2021-01-01T00:00:00Z", updatedAt=early),
+        newest(updatedAt=early),
+        newest(archivedAt=late),
+        newest(contacts=[contact(), {**contact("b@example.com"), "createdAt": early, "updatedAt": late}]),
+        newest(createdAt=early, updatedAt=early, archivedAt=early),
+    )
+    outcome = await imported(database, account, data, is_check=True)
+    assert [(line, column) for line, column, _ in said(outcome)] == [
+        (1, "createdAt"),
+        (2, "updatedAt"),
+        (3, "updatedAt"),
+        (4, "archivedAt"),
+        (5, "contacts[1].updatedAt"),
+    ]
+
+
 async def test_problems_are_counted_and_the_first_are_said(account: Account, database: Database) -> None:
     outcome = await imported(database, account, lines(*[{"legalName": ""}] * 300), is_check=True)
     assert outcome.problem_count == 300 * 3

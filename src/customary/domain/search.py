@@ -16,7 +16,7 @@ _TRIGRAM = re.compile("[0-9a-z]{3}")
 
 def fold(text: str) -> str:
     """This text without case and accents: what a search compares."""
-    if text.isascii():  # which has no accents, and costs a tenth
+    if text.isascii():  # which has no accents, and costs a twentieth
         return text.lower()
     # Taken apart first as well: `℡` has no lower case, but the letters that it stands for have one.
     decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())

@@ -36,7 +36,7 @@ PUBLIC_MAILBOX_PROVIDERS = frozenset(
     "ymail.com zoho.com".split()
 )
 
-# What most addresses look like, known at a twentieth of the cost: an import asks a million times. So short a text keeps
+# What most addresses look like, known at a fortieth of the cost: an import asks a million times. So short a text keeps
 # every limit on a part of it, and without two hyphens in a row no label is in a reserved form.
 _PLAIN_EMAIL_CHARACTERS = 63
 _WORD = "[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*"

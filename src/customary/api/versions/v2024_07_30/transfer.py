@@ -126,15 +126,14 @@ def read_row(value: dict[str, object], line: int) -> Row:
         id=_id(body.id),
         times=_times(created_at, or_none(body.updated_at)),
         archived_at=None if body.archived_at is UNSET else time_of(body.archived_at),
-        contacts=tuple(
-            _given_contact(each) for each in contacts if each.id is not UNSET or each.created_at is not UNSET
-        ),
+        # All or none, so that what is wrong with one is said under its own place.
+        contacts=tuple(map(_given_contact, contacts)) if any(map(_was_elsewhere, contacts)) else (),
         links=tuple(
             _given_link(each)
             for each in (() if body.integration_ids is UNSET else body.integration_ids)
             if each.is_pending is True or each.last_synced is not UNSET
         ),
-        alias_labels={} if body.customer_alias_labels is UNSET else body.customer_alias_labels,
+        alias_labels=_alias_labels(body),
         owners=tuple(_owners(body)),
     )
 
@@ -180,6 +179,10 @@ def _write(body: CustomerRow, contacts: list[ContactRow]) -> CustomerWrite:
     )
 
 
+def _was_elsewhere(contact: ContactRow) -> bool:
+    return not (contact.id is UNSET and contact.created_at is UNSET and contact.updated_at is UNSET)
+
+
 def _given_contact(contact: ContactRow) -> GivenContact:
     times = _times(or_none(contact.created_at), or_none(contact.updated_at))
     return GivenContact(contact.email, _id(contact.id), times)
@@ -198,6 +201,17 @@ def _times(created_at: str | None, updated_at: str | None) -> Times:
 
 def _id(text: str | UnsetType) -> UUID | None:
     return None if text is UNSET else parse_id(text)
+
+
+def _alias_labels(body: CustomerRow) -> dict[str, str]:
+    if body.customer_alias_labels is UNSET:
+        return {}
+    aliases = () if body.customer_aliases is UNSET else body.customer_aliases
+    for value in body.customer_alias_labels:
+        if value not in aliases:
+            message = f"'{value}' is not one of the customerAliases of this row."
+            raise Invalid(message, (Problem("customerAliasLabels", "unknownAlias", message),))
+    return body.customer_alias_labels
 
 
 def _owners(body: CustomerRow) -> Iterable[Owner]:
