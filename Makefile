@@ -54,7 +54,7 @@ torture: ## Kill workers, servers and databases; KILLS= and SEED= say how often 
 
 bench: ## Measure what docs/performance.md shows; exits with 1 when any bar is missed
 	@scripts/environment.sh development
-	@missed=0; for measurement in hanging_receiver overload restart credentials metrics; do \
+	@missed=0; for measurement in hanging_receiver overload restart credentials metrics transfer; do \
 		.venv/bin/python -m bench.$$measurement || missed=1; done; exit $$missed
 
 check: ## Check lint, format, types, the direction of imports, and the packages

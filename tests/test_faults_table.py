@@ -10,7 +10,7 @@ from msgspec import Struct
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "faults.md"
-SECTIONS = {"Our process is killed": 12, "PostgreSQL": 20, "Concurrency": 12, "Hostile input": 17}
+SECTIONS = {"Our process is killed": 13, "PostgreSQL": 20, "Concurrency": 12, "Hostile input": 17}
 
 NAMED = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 WITHOUT = re.compile(r"No test: (.{30,})")

@@ -17,7 +17,17 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from customary import cli_deliveries, cli_events, cli_keys, cli_secrets, cli_users, cli_worker, keyring, server
+from customary import (
+    cli_customers,
+    cli_deliveries,
+    cli_events,
+    cli_keys,
+    cli_secrets,
+    cli_users,
+    cli_worker,
+    keyring,
+    server,
+)
 from customary.api import openapi, versions
 from customary.cli_options import database_options, json_option, metrics_options
 from customary.connectors.mail_server import mail_server
@@ -290,6 +300,7 @@ cli_worker.add_worker(app, _settings)
 cli_events.add_events(app, _settings, _print_json)
 app.add_command(cli_keys.keys_app(_with_owner, _with_keys, _print_json, _print_table))
 app.add_command(cli_users.users_app(_with_owner, _print_json, _print_table))
+app.add_command(cli_customers.customers_app(_with_owner, _print_json))
 app.add_command(cli_deliveries.deliveries_app(_with_owner, _print_json, _print_table))
 app.add_command(cli_secrets.secrets_app(_with_service, _print_json))
 

@@ -29,7 +29,8 @@ SERVER_SITES = frozenset(
         "answer.half_sent",
     }
 )
-SITES = DELIVERY_SITES | SERVER_SITES
+IMPORT_SITES = frozenset({"import.before_commit", "import.after_commit"})
+SITES = DELIVERY_SITES | SERVER_SITES | IMPORT_SITES
 VARIABLE = "CUSTOMARY_CRASHPOINT"
 
 

@@ -60,6 +60,18 @@ def test_addresses_that_are_taken(text: str) -> None:
     values.check_email(text)
 
 
+_LABEL = "[A-Za-z0-9-]{1,12}"
+
+
+@given(st.from_regex(rf"[A-Za-z0-9_+.-]{{1,20}}@({_LABEL}\.){{1,3}}{_LABEL}", fullmatch=True))
+def test_the_short_way_takes_no_address_that_the_long_one_refuses(text: str) -> None:
+    try:
+        values.check_email(text)
+    except ValueError:
+        return
+    validate_email(text, check_deliverability=False, globally_deliverable=False)
+
+
 @pytest.mark.parametrize(
     "text",
     ["", "john", "john@", "@example.com", "a b@example.com", "a@b@example.com", "a@example..com", "a@-x.com", "a@\n"],
@@ -67,19 +79,6 @@ def test_addresses_that_are_taken(text: str) -> None:
 def test_addresses_that_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="not an e-mail address"):
         values.check_email(text)
-
-
-LOCAL = st.text("abzAZ09._+-!", min_size=1, max_size=66)
-LABEL = st.text("abzAZ09-", min_size=1, max_size=65)
-DOMAIN = st.lists(LABEL, min_size=1, max_size=6).map(".".join)
-
-
-@given(st.one_of(st.builds("{}@{}".format, LOCAL, DOMAIN), st.from_regex(values._USUAL_EMAIL, fullmatch=True)))
-def test_addresses_of_the_usual_form_are_those_of_the_library(text: str) -> None:
-    """It is a short cut, and lets nothing in that the library would refuse."""
-    usual = len(text) <= values._USUAL_EMAIL_LENGTH and values._USUAL_EMAIL.fullmatch(text) and "--" not in text
-    if usual:
-        validate_email(text, check_deliverability=False, globally_deliverable=False)
 
 
 @pytest.mark.parametrize(

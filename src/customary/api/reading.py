@@ -188,7 +188,7 @@ def _below(key: str, problems: Iterable[Problem]) -> Iterable[Problem]:
 
 
 def _struct(info: inspect.StructType) -> Reader:
-    fields = [(field, _reader(field.type)) for field in info.fields]
+    fields = [(each.name, each.encode_name, each.required, _reader(each.type)) for each in info.fields]
 
     def read(value: object, key: str, problems: list[Problem]) -> object:
         if not isinstance(value, dict):
@@ -196,14 +196,12 @@ def _struct(info: inspect.StructType) -> Reader:
         members = cast("dict[str, object]", value)
         before = len(problems)
         found: dict[str, Any] = {}
-        for field, reader in fields:
-            name = field.encode_name
-            path = f"{key}.{name}" if key else name
+        for field, name, is_required, reader in fields:
             given = members.get(name, UNSET)
             if given is not UNSET:
-                found[field.name] = reader(given, path, problems)
-            elif field.required:
-                _note(problems, path, "required", "This field is required.")
+                found[field] = reader(given, f"{key}.{name}" if key else name, problems)
+            elif is_required:
+                _note(problems, f"{key}.{name}" if key else name, "required", "This field is required.")
         return _BAD if len(problems) > before else info.cls(**found)
 
     return read

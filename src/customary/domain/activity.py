@@ -112,5 +112,7 @@ def differences(before: Struct | None, after: Struct | None) -> tuple[FieldChang
     """What differs between two states of a thing, field by field; None stands for a thing that is not there."""
     old: dict[str, Any] = msgspec.to_builtins(before, str_keys=True) if before else {}
     new: dict[str, Any] = msgspec.to_builtins(after, str_keys=True) if after else {}
+    if not old:
+        return tuple(FieldChange(name, None, value) for name, value in new.items() if value is not None)
     names = dict.fromkeys((*old, *new))
     return tuple(FieldChange(name, old.get(name), new.get(name)) for name in names if old.get(name) != new.get(name))

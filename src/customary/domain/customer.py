@@ -166,11 +166,16 @@ class CustomerWrite(Struct, frozen=True, kw_only=True):
     view: View = View()
 
 
-def create(write: CustomerWrite, *, at: datetime, new_id: Callable[[], UUID]) -> Customer:
-    """The customer that this write makes. Raises `Invalid` or `Conflict`."""
+def create(
+    write: CustomerWrite, *, at: datetime, new_id: Callable[[], UUID], customer_id: UUID | None = None
+) -> Customer:
+    """The customer that this write makes, with an id that it had elsewhere if there is one.
+
+    Raises `Invalid` or `Conflict`.
+    """
     _require_state(write.address)
     blank = Customer(
-        id=new_id(),
+        id=customer_id or new_id(),
         legal_name=write.legal_name,
         address=write.address,
         tax_status=write.tax_status,

@@ -37,14 +37,13 @@ PUBLIC_MAILBOX_PROVIDERS = frozenset(
     "ymail.com zoho.com".split()
 )
 
-_public_suffixes = PublicSuffixList(accept_unknown=False)
+# What most addresses look like, known at a fortieth of the cost: an import asks a million times. So short a text keeps
+# every limit on a part of it, and without two hyphens in a row no label is in a reserved form.
+_PLAIN_EMAIL_CHARACTERS = 63
+_WORD = "[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*"
+_PLAIN_EMAIL = re.compile(rf"[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*@(?:{_WORD}\.)+[A-Za-z]{{2,}}")
 
-# What nearly all addresses look like, which the library accepts as well, and takes a tenth of a write to.
-_USUAL_EMAIL = re.compile(
-    r"(?=[^@]{1,64}@)[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*"
-    r"@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,63}"
-)
-_USUAL_EMAIL_LENGTH = 254
+_public_suffixes = PublicSuffixList(accept_unknown=False)
 
 # Only syntax counts: that no public server has `ada@shop.test` or `ada@printer.local` is for the caller to know.
 SPECIAL_USE_DOMAIN_NAMES.clear()
@@ -62,7 +61,7 @@ def parse_id(text: str) -> UUID | None:
 
 def check_email(text: str) -> None:
     """Refuse what is not an e-mail address by syntax (RFC 5321, RFC 6531); the domain is not looked up."""
-    if len(text) <= _USUAL_EMAIL_LENGTH and _USUAL_EMAIL.fullmatch(text) and "--" not in text:
+    if len(text) <= _PLAIN_EMAIL_CHARACTERS and _PLAIN_EMAIL.fullmatch(text):
         return
     try:
         validate_email(text, check_deliverability=False, globally_deliverable=False)
@@ -74,7 +73,7 @@ def check_email(text: str) -> None:
 def check_url(text: str) -> None:
     """Refuse what is not an absolute http or https URL with a host."""
     message = "A URL must begin with http:// or https:// and name a host, such as https://example.com/."
-    if " " in text or not text.isprintable():  # no other space is printable
+    if " " in text or not text.isprintable():  # which no other space is
         raise ValueError(message)
     try:
         parts = urlsplit(text)

@@ -14,11 +14,14 @@ _COLUMNS = """
     a.id, a.created_at, a.verb, a.object_type, a.object_id, a.target_type, a.target_id, a.actor_type, a.actor_id,
     a.actor_email, a.origin, a.api_version, a.trace_id, a.changes
 """
-APPEND = """
-INSERT INTO activity_logs (account_id, id, created_at, verb, object_type, object_id, object_reference, target_type,
-    target_id, actor_type, actor_id, actor_email, origin, api_version, trace_id, changes)
+COLUMN_NAMES = (
+    *("account_id", "id", "created_at", "verb", "object_type", "object_id", "object_reference", "target_type"),
+    *("target_id", "actor_type", "actor_id", "actor_email", "origin", "api_version", "trace_id", "changes"),
+)
+APPEND = f"""
+INSERT INTO activity_logs ({", ".join(COLUMN_NAMES)})
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
-"""
+"""  # noqa: S608 - constants
 GET = f"SELECT {_COLUMNS} FROM activity_logs a WHERE a.account_id = $1 AND a.id = $2"  # noqa: S608 - constants
 
 _read_changes = msgspec.json.Decoder(tuple[FieldChange, ...]).decode
@@ -31,10 +34,14 @@ def reference_id(kind: ObjectType | ActorType, thing_id: UUID) -> UUID:
 
 def append(tx: Tx, activity: Activity) -> None:
     """Store what happened."""
+    tx.connection.later(APPEND, *values(tx.account_id, activity))
+
+
+def values(account_id: UUID, activity: Activity) -> tuple[object, ...]:
+    """The row of an activity, in the order of `COLUMN_NAMES`."""
     caller, target = activity.caller, activity.target
-    tx.connection.later(
-        APPEND,
-        tx.account_id,
+    return (
+        account_id,
         activity.id,
         activity.created_at,
         activity.verb.value,

@@ -1,6 +1,6 @@
 """Aliases: other names of customers, each unique in its account."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from uuid import UUID
 
 import msgspec
@@ -13,6 +13,7 @@ from customary.errors import NotFound
 from customary.storage import customers, keyset
 from customary.storage.database import Reading, Record, Tx
 
+COLUMN_NAMES = ("account_id", "customer_id", "id", "value", "created_at", "label")
 INSERT = """
 INSERT INTO customer_aliases (account_id, customer_id, id, value, created_at, label)
 SELECT $1, $2, * FROM unnest($3::uuid[], $4::text[], $5::timestamptz[], $6::text[])
@@ -42,6 +43,12 @@ class Holder(msgspec.Struct, frozen=True):
     customer_id: UUID
     legal_name: str
     is_archived: bool
+
+
+def values(account_id: UUID, customer: Customer) -> Iterator[tuple[object, ...]]:
+    """The rows of a new customer's aliases, in the order of `COLUMN_NAMES`."""
+    for alias in customer.aliases:
+        yield account_id, customer.id, alias.id, alias.value, alias.created_at, alias.label
 
 
 async def insert(tx: Tx, customer_id: UUID, aliases: Sequence[Alias]) -> set[str]:

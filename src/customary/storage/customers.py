@@ -1,12 +1,12 @@
 """Customers with all that belongs to them: one statement reads one whole, and a save writes what changed."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 from uuid import UUID
 
 import msgspec
 
-from customary.domain.contacts import Contact
+from customary.domain.contacts import Contact, email_key
 from customary.domain.customer import Address, Alias, Customer, Link, Organization, Service, Status, TaxStatus
 from customary.domain.page import CustomerPart
 from customary.domain.search import document, fold, index_key
@@ -80,13 +80,24 @@ SELECT {COLUMNS} FROM customers c
    AND c.id = (SELECT coalesce((SELECT a.customer_id FROM customer_aliases a
                                  WHERE a.account_id = $1 AND a.value = $2), $3))
 """  # noqa: S608 - constants
+# In the order of `values`, `contact_values` and `link_values`.
+COLUMN_NAMES = (
+    *("account_id", "id", "legal_name", "legal_name_sort", "legal_name_search", "label", "label_sort", "label_search"),
+    *("url", "domain", "telephone", "address", "tax_status", "status", "custom_properties", "version", "created_at"),
+    *("updated_at", "archived_at", "search_emails", "search_document", "search_key"),
+)
+CONTACT_COLUMN_NAMES = (
+    *("account_id", "customer_id", "id", "name", "email", "email_key", "billing_preference", "created_at"),
+    "updated_at",
+)
+LINK_COLUMN_NAMES = (
+    *("account_id", "customer_id", "service", "external_id", "is_pending", "created_at", "last_synced_at"),
+)
 LOCK = "SELECT 1 FROM customers WHERE account_id = $1 AND id = $2 FOR UPDATE"
-INSERT = """
-INSERT INTO customers (account_id, id, legal_name, legal_name_sort, legal_name_search, label, label_sort, label_search,
-    url, domain, telephone, address, tax_status, status, custom_properties, version, created_at, updated_at,
-    archived_at, search_emails, search_document, search_key)
+INSERT = f"""
+INSERT INTO customers ({", ".join(COLUMN_NAMES)})
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)
-"""
+"""  # noqa: S608 - constants
 UPDATE = """
 UPDATE customers
    SET legal_name = $3, legal_name_sort = $4, legal_name_search = $5, label = $6, label_sort = $7, label_search = $8,
@@ -201,7 +212,7 @@ def _contact_columns(contacts: Sequence[Contact]) -> tuple[Sequence[object], ...
         [contact.id for contact in contacts],
         [contact.name for contact in contacts],
         emails,
-        [email.casefold() for email in emails],
+        [email_key(email) for email in emails],
         [contact.billing_preference.value for contact in contacts],
         [contact.created_at for contact in contacts],
         [contact.updated_at for contact in contacts],
@@ -219,8 +230,23 @@ def _link_columns(links: Sequence[Link]) -> tuple[Sequence[object], ...]:
     )
 
 
+def contact_values(account_id: UUID, customer: Customer) -> Iterator[tuple[object, ...]]:
+    """The rows of a new customer's contacts, in the order of `CONTACT_COLUMN_NAMES`."""
+    for contact in customer.contacts:
+        preference, key = contact.billing_preference.value, email_key(contact.email)
+        times = contact.created_at, contact.updated_at
+        yield account_id, customer.id, contact.id, contact.name, contact.email, key, preference, *times
+
+
+def link_values(account_id: UUID, customer: Customer) -> Iterator[tuple[object, ...]]:
+    """The rows of a new customer's links, in the order of `LINK_COLUMN_NAMES`."""
+    for link in customer.links:
+        times = link.created_at, link.last_synced_at
+        yield account_id, customer.id, link.service.value, link.external_id, link.is_pending, *times
+
+
 def values(account_id: UUID, customer: Customer) -> tuple[object, ...]:
-    """The row of a customer: the parameters of INSERT and UPDATE, which share their order."""
+    """The parameters of INSERT and UPDATE, which share their order: that of `COLUMN_NAMES`."""
     label = customer.label
     emails = "\n".join(fold(contact.email) for contact in customer.contacts)
     found_by = _found_by(customer)

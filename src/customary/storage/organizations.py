@@ -53,6 +53,14 @@ ADD = """
 INSERT INTO organization_members (account_id, organization_id, customer_id, is_by_parent, created_at)
 SELECT $1, $2, unnest($3::uuid[]), false, $4
 """
+JOIN_ALL = """
+INSERT INTO organization_members (account_id, organization_id, customer_id, is_by_parent, created_at)
+SELECT $1, $2, given.id, $4, $5 FROM unnest($3::uuid[]) AS given (id)
+ WHERE NOT $4 OR NOT EXISTS (SELECT FROM organization_members m
+                              WHERE m.account_id = $1 AND m.customer_id = given.id AND m.is_by_parent)
+ON CONFLICT (account_id, organization_id, customer_id)
+DO UPDATE SET is_by_parent = organization_members.is_by_parent OR excluded.is_by_parent
+"""
 REMOVE = """
 DELETE FROM organization_members
  WHERE account_id = $1 AND organization_id = $2 AND customer_id = ANY ($3::uuid[])
@@ -158,6 +166,14 @@ async def owned_by(reading: Reading, customer_id: UUID) -> UUID | None:
 async def add(tx: Tx, organization_id: UUID, customer_ids: Collection[UUID]) -> None:
     """Make these customers, none of which is one already, members."""
     await tx.connection.execute(ADD, tx.account_id, organization_id, list(customer_ids), tx.now)
+
+
+async def join(tx: Tx, organization_id: UUID, customer_ids: Collection[UUID], *, is_by_parent: bool) -> None:
+    """Make these customers members, as children of the owner or otherwise; some may be already.
+
+    Whoever is another one's child stays that.
+    """
+    await tx.connection.execute(JOIN_ALL, tx.account_id, organization_id, list(customer_ids), is_by_parent, tx.now)
 
 
 async def remove(tx: Tx, organization_id: UUID, customer_ids: Collection[UUID]) -> None:

@@ -5,6 +5,7 @@ transactions with a pending NOTIFY commit one after another only.
 """
 
 from collections.abc import Sequence
+from uuid import UUID
 
 import msgspec
 from msgspec.structs import replace
@@ -51,6 +52,13 @@ SELECT $1, 'DELIVERY', r.id, e.customer_id, e.version, e.id, e.type, now(), now(
   FROM given e CROSS JOIN endpoints r
 {_RECIPIENTS.format(event_type="e.type")}
 """  # noqa: S608 - constants
+TELL_RECIPIENTS = f"""
+INSERT INTO jobs (account_id, kind, lane_id, sequence_id, number, event_id, event_type, due_at, created_at, queued_at)
+SELECT $1, 'DELIVERY', r.id, e.customer_id, e.version, e.id, e.type, now(), now(), now()
+  FROM unnest($2::uuid[]) AS given (id) JOIN events e ON e.account_id = $1 AND e.id = given.id CROSS JOIN endpoints r
+{_RECIPIENTS.format(event_type="e.type")}
+"""  # noqa: S608 - constants
+HAS_RECIPIENTS = "SELECT EXISTS (SELECT FROM endpoints WHERE account_id = $1 AND state <> 'REMOVED')"
 APPEND_ORGANIZATIONS = """
 INSERT INTO event_organizations (account_id, batch_id, organization_id, organization)
 SELECT $1, $2, * FROM unnest($3::uuid[], $4::jsonb[])
@@ -94,6 +102,12 @@ async def append_batch(tx: Tx, events: Sequence[Event]) -> None:
         APPEND_ORGANIZATIONS, tx.account_id, events[0].id, list(shown), [_text(each) for each in shown.values()]
     )
     tx.events.extend(events)
+
+
+async def tell_recipients(tx: Tx, event_ids: Sequence[UUID]) -> None:
+    """Let these events of this transaction, which were stored without that, be delivered once it is committed."""
+    if await tx.connection.fetchval(HAS_RECIPIENTS, tx.account_id):
+        await tx.connection.execute(TELL_RECIPIENTS, tx.account_id, event_ids)
 
 
 def _text(value: object) -> str:

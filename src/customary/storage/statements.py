@@ -5,6 +5,7 @@ the connection sends what was kept back first, so nobody sees anything out of or
 """
 
 import re
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -58,10 +59,17 @@ class Statements:
         await self.flush()
         return await self._connection.fetchval(text, *parameters)
 
-    async def execute(self, text: str, *parameters: object) -> None:
-        """Carry out a statement whose rows nobody wants."""
+    async def execute(self, text: str, *parameters: object) -> str:
+        """Carry out a statement whose rows nobody wants; PostgreSQL's tag of it, such as `UPDATE 1`."""
         await self.flush()
-        await self._connection.execute(text, *parameters)
+        return await self._connection.execute(text, *parameters)
+
+    async def copy_records_to_table(
+        self, table: str, *, records: Iterable[Sequence[object]], columns: Sequence[str], **options: object
+    ) -> None:
+        """Add many rows by COPY, as asyncpg's function of this name does."""
+        await self.flush()
+        await self._connection.copy_records_to_table(table, records=records, columns=columns, **options)
 
 
 _NOTHING = "SELECT"

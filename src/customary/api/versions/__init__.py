@@ -1,13 +1,18 @@
 """The versions that are live: the one place to add or to retire one. No version imports another."""
 
+from customary.api.tables import Columns
 from customary.api.version import Version
 from customary.api.versions.v2024_01_01 import VERSION as V2024_01_01
 from customary.api.versions.v2024_05_09 import VERSION as V2024_05_09
 from customary.api.versions.v2024_07_30 import VERSION as V2024_07_30
+from customary.api.versions.v2024_07_30 import transfer
 from customary.errors import UnknownVersion
 
 LIVE: dict[str, Version] = {version.date: version for version in (V2024_01_01, V2024_05_09, V2024_07_30)}
 NEWEST = V2024_07_30
+# How customers are written in files and read from them: as the newest version has them.
+read_row = transfer.read_row
+COLUMNS = Columns(transfer.FIELDS, transfer.TEXTS, transfer.ADDRESS_FIELDS)
 
 
 def named(values: list[bytes] | None) -> Version | None:

@@ -1,6 +1,6 @@
 """Customers as 2024-07-30 sees them: with contacts, organisations and custom properties; POST to archive."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal, TypeAlias
 from uuid import UUID
 
@@ -73,7 +73,8 @@ class ContactRequest(Wire):
     billing_preference: BillingPreference
 
 
-def _check_contacts(contacts: list[ContactRequest]) -> Iterable[Problem]:
+def check_contacts(contacts: Sequence[ContactRequest]) -> Iterable[Problem]:
+    """What is wrong with the contacts of a customer as a whole."""
     if not any(contact.billing_preference is BillingPreference.PRIMARY for contact in contacts):
         yield Problem("", "noPrimary", "A customer needs at least one contact with billingPreference PRIMARY.")
 
@@ -85,7 +86,8 @@ class LinkRequest(Wire):
     id: RequiredText
 
 
-def _check_links(links: list[LinkRequest]) -> Iterable[Problem]:
+def check_links(links: Sequence[LinkRequest]) -> Iterable[Problem]:
+    """What is wrong with the links of a customer as a whole."""
     return repeated_services((link.service for link in links), "service")
 
 
@@ -94,7 +96,7 @@ Aliases: TypeAlias = Annotated[
 ]
 Links: TypeAlias = Annotated[
     list[LinkRequest],
-    Meta(max_length=MAXIMUM_LINKS, description="Ids in outside services.", extra={"check": _check_links}),
+    Meta(max_length=MAXIMUM_LINKS, description="Ids in outside services.", extra={"check": check_links}),
 ]
 ParentId: TypeAlias = Annotated[Id, Meta(description="The customer whose organisation this one joins.")]
 Contacts: TypeAlias = Annotated[
@@ -103,7 +105,7 @@ Contacts: TypeAlias = Annotated[
         min_length=1,
         max_length=MAXIMUM_CONTACTS,
         description="All contacts; a replacement archives those left out.",
-        extra={"check": _check_contacts},
+        extra={"check": check_contacts},
     ),
 ]
 PushTo: TypeAlias = Annotated[list[Literal["Xero"]], Meta(description="Services to create this customer in.")]
