@@ -28,6 +28,7 @@ EXPECTED: dict[str, set[str]] = {
     "contacts": EVERYTHING - {"DELETE"},
     "custom_property_keys": ADD | {"DELETE"},
     "customer_aliases": EVERYTHING,
+    "customer_counts": EVERYTHING,
     "customers": EVERYTHING - {"DELETE"},
     "delivery_attempts": EVERYTHING,
     "endpoints": EVERYTHING,

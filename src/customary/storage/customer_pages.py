@@ -34,6 +34,8 @@ FEW = 3_000
 
 WITH_TEXT = "SELECT customers_with_text($1, $2)"
 WITH_PROPERTIES = "SELECT customers_with_properties($1, $2)"
+COUNT_UNARCHIVED = "SELECT coalesce(sum(unarchived), 0)::bigint FROM customer_counts WHERE account_id = $1"
+COUNT_ALL = "SELECT coalesce(sum(unarchived + archived), 0)::bigint FROM customer_counts WHERE account_id = $1"
 UPDATED_SINCE = """
 SELECT c.id FROM customers c WHERE c.account_id = $1 AND c.updated_at >= $2 ORDER BY c.updated_at DESC LIMIT $3
 """
@@ -77,8 +79,16 @@ async def fetch(
         sort=_sort(order, wanted, first_parameter=len(conditions.parameters) + 1),
         id="c.id",
         from_row=customers.from_row,
+        count=_count(wanted, conditions),
     )
     return await keyset.fetch(reading, listing, window)
+
+
+def _count(wanted: CustomerFilter, conditions: "_Conditions") -> str | None:
+    """How many there are of all or of the unarchived ones is kept; None where something else is wanted."""
+    if len(conditions.parameters) > 1 or wanted.has_current_billing:
+        return None
+    return COUNT_ALL if wanted.include_archived else COUNT_UNARCHIVED
 
 
 class _Conditions(msgspec.Struct):

@@ -34,6 +34,9 @@ class Sort(Struct, frozen=True):
 class Listing(Struct, Generic[Item], frozen=True):
     """What is listed. `source` is FROM and WHERE, `id` the expression that breaks ties.
 
+    `count` is a statement that answers how many there are, for the list's parameters, where that is known without
+    counting them.
+
     Where no index has the whole list in order but one has each of several parts, `parts` is what follows FROM to get
     those, and `source` one part of the table `j`: a page then reads the beginning of each part and no more.
     """
@@ -45,6 +48,7 @@ class Listing(Struct, Generic[Item], frozen=True):
     id: str
     from_row: Callable[[Record], Item]
     parts: str | None = None
+    count: str | None = None
 
 
 async def fetch(reading: Reading, listing: Listing[Item], window: Window) -> Page[Item]:
@@ -56,8 +60,7 @@ async def fetch(reading: Reading, listing: Listing[Item], window: Window) -> Pag
     rows = rows[: window.limit]
     if backwards:
         rows.reverse()
-    counted = listing.source if listing.parts is None else _in_parts(listing.parts, f"SELECT {listing.source}")
-    total = await reading.connection.fetchval(f"SELECT count(*) {counted}", *listing.parameters)
+    total = await reading.connection.fetchval(listing.count or _counting(listing), *listing.parameters)
     ends = (_position(rows[0]), _position(rows[-1])) if rows else _around(start, backwards=backwards)
     more_behind = False
     if start is not None:
@@ -70,6 +73,11 @@ async def fetch(reading: Reading, listing: Listing[Item], window: Window) -> Pag
         after=ends[1] if has_next else None,
         before=ends[0] if has_previous else None,
     )
+
+
+def _counting(listing: Listing[Item]) -> str:
+    source = listing.source if listing.parts is None else _in_parts(listing.parts, f"SELECT {listing.source}")
+    return f"SELECT count(*) {source}"
 
 
 def _around(start: Position | None, *, backwards: bool) -> tuple[Position | None, Position | None]:
