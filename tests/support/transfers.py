@@ -91,12 +91,13 @@ def lines(*bodies: Json) -> bytes:
 
 
 # What an import and the API write differently: who did it, through what, and when. Ids are compared by their places.
+# How many customers there are is kept in as many parts as there were statements.
 DIFFERENT = {"actor_type", "actor_id", "origin", "api_version", "trace_id", "batch_id", "transaction_id"}
 TABLES = """
 SELECT table_name FROM information_schema.columns
  WHERE table_schema = 'customary' AND column_name = 'account_id'
    AND table_name NOT IN ('api_keys', 'api_key_secrets', 'complete_events', 'customer_imports', 'idempotency_keys',
-                          'policy_secrets')
+                          'policy_secrets', 'customer_counts')
  ORDER BY table_name
 """
 

@@ -300,6 +300,7 @@ async def test_what_is_rolled_back_is_never_seen_and_holds_nothing_up(app: Appli
     with suppress(Undone):
         async with pool(app).transaction(account.id, CALLER) as tx:
             undone = await create_customer(tx, WRITE)
+            await tx.connection.flush()
             kept = await account.client.create(newest())
             assert await walk(account.client) == []
             raise Undone
