@@ -89,18 +89,18 @@ async def test_without_faults_nothing_arrives_twice(inhabit: Inhabit, pool: Work
 
 
 @pytest.mark.timeout(400)
-async def test_two_hundred_kills(cluster: Cluster, database: Database, tmp_path: Path) -> None:
+async def test_a_hundred_kills(cluster: Cluster, database: Database, tmp_path: Path) -> None:
     """Workers die at every crash point and by kill -9 from outside, recipients do what they like, 120 hours go by.
 
     Every event arrives or is visibly held, nothing arrives more often than it was in flight when its worker died, and
     where order was asked for it is kept.
     """
-    plan = Plan(seed=SEED, kills_at_each_site=20, kills_from_outside=90)
+    plan = Plan(seed=SEED, kills_at_each_site=10, kills_from_outside=45)
     run, found = await torment(cluster, database, plan, tmp_path / "log")
     told = "\n".join((f"SEED {plan.seed}", *report(run, found)))
     assert not found.problems, told
-    assert run.kills.total() >= 200, told
-    assert min(run.kills[site] for site in SITES) >= 20, told
+    assert run.kills.total() >= 100, told
+    assert min(run.kills[site] for site in SITES) >= 10, told
     assert run.world.advanced >= timedelta(hours=120), told
     assert 0 < found.duplicates <= found.broken_off + found.unheard, told
     for kind in ("healthy", "flaky", "healing", "endless"):

@@ -396,7 +396,7 @@ async def test_an_import_whose_connection_ends_goes_on_where_it_ended(account: A
             tasks: list[asyncio.Task[Json]] = []
 
             def kill(tasks: list[asyncio.Task[Json]] = tasks) -> None:
-                if len(ended) < 2:
+                if len(ended) < 2 and not tasks:
                     tasks.append(asyncio.ensure_future(killer.fetch(END_OTHERS)))
 
             try:

@@ -23,9 +23,9 @@ PLACES_FOR_EACH_CONNECTION = 10
 LEAST_PLACES = 104
 # A client that asks again at once would otherwise be refused again at once, thousands of times a second, and take the
 # time that those inside need.
-HOLD_SECONDS = 0.07
+HOLD_SECONDS = 0.073
 LARGE_BYTES = 16 * 1024
-_SHARED_SECONDS = 0.005
+_SHARED_SECONDS = 0.002
 _REPORT_SECONDS = 1.0
 
 _log = structlog.get_logger("customary.api")
