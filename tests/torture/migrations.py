@@ -58,8 +58,9 @@ class Migrations:
         for number in range(rounds):
             name = f"disturbed_{number}"
             self._ask("postgres", f"CREATE DATABASE {name}")
-            for _ in range(self._chance.randint(1, _MOST_KILLS)):
-                self._kill_one(name)
+            self._kill_one(name, _USUAL_SECONDS / 10)  # while it surely runs, however quick the machine is
+            for _ in range(self._chance.randrange(_MOST_KILLS)):
+                self._kill_one(name, _USUAL_SECONDS)
             if self._finished(name) != expected:
                 self.problems.append(f"the schema of {name} is another one than that of an undisturbed migration")
 
@@ -71,7 +72,7 @@ class Migrations:
         assert self._ask(name, schema.CURRENT) == schema.HEAD
         return self._ask(name, _CATALOGUE)
 
-    def _kill_one(self, name: str) -> None:
+    def _kill_one(self, name: str, within_seconds: float) -> None:
         """Let a migration begin, and kill it or the database at some moment, unless it is over by then."""
         running = subprocess.Popen(
             [*PROGRAM, "migrate", "--database-url", self._url(name)],
@@ -82,7 +83,7 @@ class Migrations:
         )
         try:
             until(lambda: running.poll() is not None or self._ask("postgres", _CONNECTED, name))
-            time.sleep(self._chance.uniform(0, _USUAL_SECONDS))
+            time.sleep(self._chance.uniform(0, within_seconds))
             if self._chance.random() < 0.25:
                 kill_all(self._server.processes(), self._server.postmaster())
                 self.kills["database while migrating"] += 1
