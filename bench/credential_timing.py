@@ -54,7 +54,7 @@ async def authenticator(database: Database) -> AsyncGenerator[tuple[Authenticato
         yield Authenticator(pool, limiter, KeyUses(pool)), pool
     finally:
         limiter.close()
-        await pool.close()
+        pool.close()
 
 
 async def credentials(database: Database) -> list[Credential]:
