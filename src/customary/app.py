@@ -159,7 +159,7 @@ class Application:
         try:
             flaw = head.flaw(scope)
             request = request_from(scope, self._admission.uncounted(body.receive))
-            with self._admission.place():
+            with self._admission:
                 response, headers = await self._response(request, flaw)
             # What comes behind a head that others may read differently is no request of whoever sent it.
             if flaw is not None or not await body.settle():

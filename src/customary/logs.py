@@ -11,6 +11,7 @@ import logging.config
 import sys
 import traceback
 from collections.abc import MutableMapping
+from datetime import UTC, datetime
 from typing import Any, TextIO, cast
 
 import structlog
@@ -30,10 +31,7 @@ FIELDS = frozenset(
 # JSON lets them stand as they are, and yet some readers begin a line there and some terminals take them for commands.
 _ESCAPES = {code: f"\\u{code:04x}" for code in (*range(0x7F, 0xA0), 0x2028, 0x2029)}
 
-_SHARED = (
-    structlog.processors.add_log_level,
-    structlog.processors.TimeStamper(fmt="iso", utc=True),
-)
+_json = json.Encoder(enc_hook=str).encode
 
 
 class _Unbreakable:
@@ -50,7 +48,7 @@ class _Unbreakable:
 def configure() -> None:
     """Send the logs of this process to standard error, those of the standard library's loggers in the same form."""
     structlog.configure(
-        processors=[*_SHARED, _encode],
+        processors=[_encode],
         wrapper_class=structlog.make_filtering_bound_logger("info"),
         logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", _Unbreakable())),
         cache_logger_on_first_use=True,
@@ -72,7 +70,9 @@ def standard_library() -> dict[str, Any]:
 
 def _formatter() -> logging.Formatter:
     remove = structlog.stdlib.ProcessorFormatter.remove_processors_meta
-    return structlog.stdlib.ProcessorFormatter(foreign_pre_chain=[*_SHARED, _first_line], processors=[remove, _encode])
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[structlog.processors.add_log_level, _first_line], processors=[remove, _encode]
+    )
 
 
 def _first_line(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -80,15 +80,24 @@ def _first_line(_logger: object, _method: str, event: MutableMapping[str, Any]) 
     return event
 
 
-def _encode(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
+def _encode(_logger: object, method: str, event: MutableMapping[str, Any]) -> str:
+    """The line. Every request has one, so what all lines have is added here, and the usual one is only looked at."""
+    event.setdefault("level", method)
+    event.setdefault("timestamp", _now())
     found = event.pop("exc_info", None)  # an exception's message may carry a row's values
-    error: BaseException | None = sys.exc_info()[1] if found is True else (found or (None, None))[1]
-    if error is not None:
-        event["places"] = places(error)
-    left_out = sorted(event.keys() - FIELDS)
-    line = {name: value for name, value in event.items() if name in FIELDS}
-    text = json.encode({**line, "left_out": left_out} if left_out else line, enc_hook=str).decode()
+    if found is not None:
+        error: BaseException | None = sys.exc_info()[1] if found is True else (found or (None, None))[1]
+        if error is not None:
+            event["places"] = places(error)
+    if not event.keys() <= FIELDS:
+        left_out = sorted(event.keys() - FIELDS)
+        event = {**{name: value for name, value in event.items() if name in FIELDS}, "left_out": left_out}
+    text = _json(event).decode()
     return text if text.isascii() and "\x7f" not in text else text.translate(_ESCAPES)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat().replace("+00:00", "Z")
 
 
 def places(error: BaseException) -> list[str]:

@@ -204,7 +204,7 @@ def make_http_server(settings: Settings, application: str = "customary.app:creat
         workers=settings.workers,
         respawn_failed_workers=True,
         respawn_interval=0.1,
-        # Whoever has sent a request has its answer by then: see `api.deadline`. What is cut off are unfinished bodies.
+        # Whoever has sent a request has its answer by then: see `api.gateway`. What is cut off are unfinished bodies.
         workers_kill_timeout=8,
         log_dictconfig=logs.standard_library(),
     )

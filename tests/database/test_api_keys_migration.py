@@ -109,7 +109,8 @@ async def test_a_request_that_was_answered_before_is_answered_again_and_no_other
     await migrate.migrate(before.owner_url)
     pool = await Pool.open(before.service_url, pool_size=1, keys=KEYS)
     try:
-        async with pool.transaction(account_id, SERVICE) as tx:
+        beginning = idempotency.beginning(account_id, "old")
+        async with pool.transaction(account_id, SERVICE, beginning=beginning) as tx:
             kept = await idempotency.claim(tx, "old", FINGERPRINT)
             assert kept is not None
             assert (kept.status, kept.body) == (201, KEPT)
@@ -145,10 +146,11 @@ async def test_an_old_key_past_its_time_is_taken_over_in_the_new_form(before: Da
     await migrate.migrate(before.owner_url)
     pool = await Pool.open(before.service_url, pool_size=1, keys=KEYS)
     try:
-        async with pool.transaction(account_id, SERVICE) as tx:
+        beginning = idempotency.beginning(account_id, "old")
+        async with pool.transaction(account_id, SERVICE, beginning=beginning) as tx:
             assert await idempotency.claim(tx, "old", b"n" * 32) is None
             idempotency.keep(tx, "old", b"n" * 32, idempotency.Kept(200, (), b"{}"))
-        async with pool.transaction(account_id, SERVICE) as tx:
+        async with pool.transaction(account_id, SERVICE, beginning=beginning) as tx:
             assert await idempotency.claim(tx, "old", b"n" * 32) == idempotency.Kept(200, (), b"{}")
             with pytest.raises(IdempotencyMismatch):
                 await idempotency.claim(tx, "old", FINGERPRINT)

@@ -38,17 +38,39 @@ async def test_what_is_kept_back_is_sent_before_anything_else_is_asked(database:
         assert await names(connection) == ["a", "bb", "c", "d"]
 
 
-async def test_a_statement_that_goes_with_them_answers_and_sees_nothing_of_them(database: Database) -> None:
-    """It may refer to what they add, as one that adds rows itself does."""
+async def test_who_added_a_row_is_told_what_came_of_it(database: Database) -> None:
+    """Once all that was sent together is done, in the order of the statements; they may ask for more, and add more."""
     async with owner_connection(database.owner_url) as connection:
         await connection.execute(TABLES)
         statements = Statements(connection)
+        heard: list[object] = []
+
+        async def told(values: list[str]) -> None:
+            heard.append((values, await names(statements)))
+            if len(heard) == 1:
+                statements.later(PARENT, 4, "later")
+
+        await connection.execute(PARENT, 2, "x")
         statements.later(PARENT, 1, "a")
-        assert await statements.fetch_with_kept("SELECT count(*) FROM parents WHERE id = $1", 1) == [(0,)]
-        statements.later(PARENT, 2, "b")
-        rows = await statements.fetch_with_kept(f"{CHILD} RETURNING name", 2, 20, "c")
-        assert [row["name"] for row in rows] == ["cc"]
-        assert await names(statements) == ["a", "b", "cc"]
+        statements.later(f"{CHILD} RETURNING name AS value", 1, 10, "b", told=told)
+        statements.later(f"{PARENT} ON CONFLICT DO NOTHING RETURNING name AS value", 2, "taken", told=told)
+        await statements.flush()
+        assert heard == [(["bb"], ["a", "bb", "x"]), ([], ["a", "bb", "later", "x"])]
+
+
+async def test_who_is_told_may_refuse(database: Database) -> None:
+    """What they raise reaches whoever sent the statements, who undoes the transaction by it; nobody is told twice."""
+    async with owner_connection(database.owner_url) as connection:
+        await connection.execute(TABLES)
+        statements = Statements(connection)
+
+        async def told(_values: list[str]) -> None:
+            raise LookupError
+
+        statements.later(f"{PARENT} RETURNING name AS value", 1, "a", told=told)
+        with pytest.raises(LookupError):
+            await statements.fetchval("SELECT 1")
+        assert await statements.fetchval("SELECT 1") == 1
 
 
 async def test_one_that_fails_undoes_those_that_are_sent_with_it(database: Database) -> None:

@@ -14,7 +14,7 @@ from customary.operations.encryption import encrypt_plain
 from customary.operations.work import SERVICE
 from customary.storage import migrate, schema
 from customary.storage.database import Database as Pool
-from customary.storage.idempotency import claim
+from customary.storage.idempotency import beginning, claim
 
 SECRET = "a secret of before é"
 BODY = b'{"webhookSecret":"a secret of before"}'
@@ -66,7 +66,7 @@ async def test_secrets_of_before_sign_on_and_are_encrypted_by_the_service(before
         for account_id, ids in accounts:
             for policy_id in ids[-3:]:
                 assert await live_secrets(before, account_id, str(policy_id)) == (SECRET,)
-            async with pool.transaction(account_id, SERVICE) as tx:
+            async with pool.transaction(account_id, SERVICE, beginning=beginning(account_id, "two")) as tx:
                 kept = await claim(tx, "two", b"f")
                 assert kept is not None
                 assert (kept.status, kept.body) == (201, BODY)

@@ -14,7 +14,7 @@ from tests.faults.support_database import World, until, world
 from tests.faults.support_postgresql import Server, majors, running
 
 from customary import errors
-from customary.api import deadline
+from customary.api import gateway
 from customary.operations.work import SERVICE
 from customary.storage.connections import REQUESTS, WORK, Limits
 from customary.storage.database import Database
@@ -177,7 +177,7 @@ async def test_the_deadline_of_a_request(
     place: World, monkeypatch: pytest.MonkeyPatch, method: str, message: str
 ) -> None:
     """Whatever a request waits for, it is answered at its deadline, and the answer is honest."""
-    monkeypatch.setattr(deadline, "DEADLINE_SECONDS", 0.4)
+    monkeypatch.setattr(gateway, "DEADLINE_SECONDS", 0.4)
     blocking = await asyncpg.connect(place.url, server_settings={"search_path": "customary"})
     try:
         async with blocking.transaction():

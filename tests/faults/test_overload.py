@@ -35,7 +35,7 @@ def filled(app: Application) -> ExitStack:
     """Every place taken, until it is closed."""
     taken = ExitStack()
     while not app._admission.is_full:
-        taken.enter_context(app._admission.place())
+        taken.enter_context(app._admission)
     return taken
 
 
@@ -139,7 +139,7 @@ def test_there_is_room_for_a_burst_however_small_the_pool_is() -> None:
         with ExitStack() as taken:
             for _ in range(100):
                 assert not places.is_full
-                taken.enter_context(places.place())
+                taken.enter_context(places)
 
 
 async def test_four_times_as_many_clients_as_places(data_dir: Path) -> None:

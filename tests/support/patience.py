@@ -2,7 +2,6 @@
 
 import pytest
 
-from customary.api import writes
 from customary.storage import database
 
 PATIENT_SECONDS = 8.0
@@ -11,4 +10,5 @@ PATIENT_SECONDS = 8.0
 def be_patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a request of this test wait longer for a connection and for a row than the service lets anybody wait."""
     monkeypatch.setattr(database, "ACQUIRE_TIMEOUT_SECONDS", PATIENT_SECONDS)
-    monkeypatch.setattr(writes, "LOCK_TIMEOUT_SECONDS", PATIENT_SECONDS)
+    text = f"SELECT now() AS now, set_config('lock_timeout', '{PATIENT_SECONDS:.0f}s', true)"
+    monkeypatch.setattr(database, "BEGINNING", database.Beginning(text))

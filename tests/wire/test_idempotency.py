@@ -28,6 +28,7 @@ from customary.api.http import Response
 from customary.app import Application
 from customary.domain.account import Scope
 from customary.operations import customers as operations
+from customary.storage import idempotency
 from customary.storage.schema import SEARCH_PATH
 
 HEADERS = {"Idempotency-Key": "order-4711"}
@@ -385,12 +386,9 @@ async def test_a_request_that_still_runs_is_waited_for_and_then_refused(account:
     connection = await asyncpg.connect(database.owner_url, server_settings={"search_path": SEARCH_PATH})
     try:
         async with connection.transaction():
-            await connection.execute(
-                "INSERT INTO idempotency_keys (account_id, key, fingerprint, created_at) VALUES ($1, $2, $3, now())",
-                account.id,
-                HEADERS["Idempotency-Key"],
-                b"running",
-            )
+            claim = idempotency.beginning(account.id, HEADERS["Idempotency-Key"])
+            [claimed] = await connection.fetch(claim.text, *claim.parameters)
+            assert claimed["is_ours"]
             answer = await account.client.post("/customers", json=bodies.newest(), headers=HEADERS)
     finally:
         await connection.close()

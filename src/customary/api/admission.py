@@ -5,8 +5,7 @@ before anything is done for it: nothing of it is read but two headers, and its k
 """
 
 import asyncio
-from collections.abc import Generator, MutableMapping
-from contextlib import contextmanager
+from collections.abc import MutableMapping
 from typing import Any
 
 import structlog
@@ -41,7 +40,10 @@ _HEADERS = (
 
 
 class Admission:
-    """Counts the requests of one process that are being answered, against the places that there are for them."""
+    """Counts the requests of one process that are being answered, against the places that there are for them.
+
+    A block `with` it is a place for one request.
+    """
 
     def __init__(self, pool_size: int, metrics: RequestMetrics) -> None:
         self._metrics = metrics
@@ -55,16 +57,14 @@ class Admission:
         """Whether there is no place for one more request."""
         return self._free <= 0
 
-    @contextmanager
-    def place(self) -> Generator[None]:
-        """A place for one request, for the length of the block."""
+    def __enter__(self) -> None:
+        """Take a place for one request, for the length of the block."""
         self._free -= 1
         self._metrics.in_flight.add(1)
-        try:
-            yield
-        finally:
-            self._free += 1
-            self._metrics.in_flight.add(-1)
+
+    def __exit__(self, *_ending: object) -> None:
+        self._free += 1
+        self._metrics.in_flight.add(-1)
 
     def uncounted(self, receive: Receive) -> Receive:
         """The same `receive`. While it waits for a client, that client's place is another's."""

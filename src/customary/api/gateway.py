@@ -12,7 +12,6 @@ import structlog
 
 from customary import errors
 from customary.api import auth, conditions, failures, guard, limits, reading, versions, writes
-from customary.api.deadline import Deadline
 from customary.api.endpoint import Call, Endpoint
 from customary.api.http import Request, Response, query_parameters
 from customary.api.request_ids import request_id
@@ -23,6 +22,11 @@ from customary.domain.activity import ActorType, Caller
 from customary.logs import places
 from customary.storage.database import Database
 from customary.storage.failures import IN_DOUBT
+from customary.timeouts import Timeout
+
+# A client that waits ten seconds for an answer gets one, and so does one whose server is told to stop meanwhile. The
+# time that its client takes to send the body is not counted: that has limits too.
+DEADLINE_SECONDS = 7.5
 
 _log = structlog.get_logger("customary.api")
 _encode = msgspec.json.Encoder().encode
@@ -43,7 +47,7 @@ class _Exchange(msgspec.Struct):
 
     request_id: str
     flaw: errors.Failure | None
-    deadline: Deadline
+    deadline: Timeout
     version: Version = versions.NEWEST
     key: ApiKey | None = None
     rate: limits.Decision | None = None
@@ -59,9 +63,9 @@ async def answer(
     A `flaw` of its head is all the answer that it gets.
     """
     started = perf_counter()
-    exchange = _Exchange(request_id(request.header(b"x-request-id")), flaw, Deadline())
+    exchange = _Exchange(request_id(request.header(b"x-request-id")), flaw, Timeout(DEADLINE_SECONDS))
     try:
-        async with exchange.deadline:
+        with exchange.deadline:
             response = await _answer(services, request, segments, exchange)
     except errors.Failure as failure:
         response = failures.response(failure)

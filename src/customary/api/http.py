@@ -67,7 +67,10 @@ def _segments(raw_path: bytes) -> tuple[str, ...]:
 
     One that is not UTF-8 or has U+0000 becomes the empty text, which no path has: nothing is found there.
     """
-    return tuple(_segment(segment) for segment in raw_path.partition(b"?")[0].split(b"/")[1:])
+    path = raw_path.partition(b"?")[0]
+    if b"%" not in path and b"\0" not in path and path.isascii():
+        return tuple(path.decode().split("/")[1:])  # the usual one, in one go
+    return tuple(_segment(segment) for segment in path.split(b"/")[1:])
 
 
 def _segment(encoded: bytes) -> str:

@@ -19,7 +19,7 @@ from customary.api.http import Response
 from customary.crashpoint import crashpoint
 from customary.domain.activity import Caller
 from customary.storage import idempotency
-from customary.storage.database import LOCK_TIMEOUT_SECONDS, Database, Tx
+from customary.storage.database import Database, Tx
 
 _ATTEMPTS = 4
 _LONGEST_PAUSE_SECONDS = 0.05
@@ -83,8 +83,9 @@ async def _once(database: Database, write: Write) -> Response:
 
 
 def _begun(database: Database, write: Write, key: str | None) -> AbstractAsyncContextManager[Tx]:
-    seconds = LOCK_TIMEOUT_SECONDS if key is None else idempotency.WAIT_SECONDS
-    return database.transaction(write.account_id, write.caller, lock_timeout_seconds=seconds)
+    if key is None:
+        return database.transaction(write.account_id, write.caller)
+    return database.transaction(write.account_id, write.caller, beginning=idempotency.beginning(write.account_id, key))
 
 
 async def _under_key(tx: Tx, write: Write, key: str) -> Response:
@@ -94,11 +95,12 @@ async def _under_key(tx: Tx, write: Write, key: str) -> Response:
     crashpoint("write.after_claim")
     try:
         response = await _handle(tx, write)
+        _keep(tx, write, key, response)
+        await tx.connection.flush()  # what is refused about what was added is a refusal as well
     except errors.Failure as failure:
         if isinstance(failure, _NOT_KEPT):
             raise
         raise _Undone(failures.response(failure)) from None
-    _keep(tx, write, key, response)
     return response
 
 

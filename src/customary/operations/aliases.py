@@ -1,6 +1,6 @@
 """Adding, labelling and deleting aliases one by one, and taking values that somebody else may hold."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from uuid import UUID
 
 from customary.domain import aliases as alias_rules
@@ -8,7 +8,7 @@ from customary.domain.activity import ObjectType, Reference, Verb
 from customary.domain.aliases import AliasWrite, OwnedAlias
 from customary.domain.customer import Alias
 from customary.domain.values import parse_id
-from customary.errors import Conflict, Contended, Invalid, NotFound, Problem
+from customary.errors import Conflict, Contended, Failure, Invalid, NotFound, Problem
 from customary.operations.recording import new_id, record_part
 from customary.storage import aliases, customers
 from customary.storage.aliases import Holder
@@ -27,9 +27,7 @@ async def create_alias(tx: Tx, customer_id: UUID, write: AliasWrite) -> OwnedAli
         message = f"There is no customer {customer_id} in this account."
         raise Invalid(message, (Problem("customerId", "unknownCustomer", message),)) from None
     customer, alias = alias_rules.add(before, write, at=tx.now, new_id=new_id)
-    for holder in (await take(tx, customer.id, [alias])).values():
-        message = holder_sentence(holder)
-        raise Conflict(message, (Problem("value", "aliasTaken", message),))
+    take(tx, customer.id, [alias], refused=_taken)
     await customers.save(tx, customer, before=before)
     await record_part(tx, Verb.CREATED, _reference(alias), before=None, after=alias, customer=customer)
     return OwnedAlias(customer.id, alias)
@@ -59,9 +57,22 @@ async def delete_alias(tx: Tx, alias_id: UUID | None) -> OwnedAlias:
     return OwnedAlias(customer.id, alias, deleted_at=tx.now)
 
 
-async def take(tx: Tx, customer_id: UUID, new: Sequence[Alias]) -> dict[str, Holder]:
-    """Store these new aliases of a customer as far as they are free; answers who holds the others, by value."""
-    stored = await aliases.insert(tx, customer_id, new)
+def take(tx: Tx, customer_id: UUID, new: Sequence[Alias], *, refused: Callable[[dict[str, Holder]], Failure]) -> None:
+    """Store these new aliases of a customer, with whatever else the transaction adds.
+
+    Where some are held by others, `refused` gets who holds them, by value, and its failure undoes the transaction.
+    """
+
+    async def told(stored: list[str]) -> None:
+        holders = await _holders(tx, customer_id, new, set(stored))
+        if holders:
+            raise refused(holders)
+
+    aliases.insert(tx, customer_id, new, told=told)
+
+
+async def _holders(tx: Tx, customer_id: UUID, new: Sequence[Alias], stored: set[str]) -> dict[str, Holder]:
+    """Who else holds these values, of which some could be stored."""
     # A customer's id is always an alias of it, so another customer's id is taken although no row says so.
     doubtful = [alias.value for alias in new if alias.value not in stored or parse_id(alias.value) is not None]
     holders = await aliases.holders(tx, doubtful) if doubtful else {}
@@ -84,6 +95,12 @@ def holder_sentence(holder: Holder) -> str:
         named += ", which is archived"
         free_it = f"POST /customers/{holder.customer_id}/unarchive and {free_it}"
     return f"The alias '{holder.value}' belongs to {named}. Free it with {free_it}, then send this request again."
+
+
+def _taken(holders: dict[str, Holder]) -> Conflict:
+    [holder] = holders.values()
+    message = holder_sentence(holder)
+    return Conflict(message, (Problem("value", "aliasTaken", message),))
 
 
 def _reference(alias: Alias) -> Reference:

@@ -1,6 +1,7 @@
 """Creating, changing, archiving and unarchiving customers."""
 
 from collections.abc import Callable
+from functools import partial
 from uuid import UUID
 
 from msgspec import UNSET
@@ -18,7 +19,10 @@ from customary.storage.database import Tx
 
 
 async def create_customer(tx: Tx, write: CustomerWrite) -> Customer:
-    """Store a new customer. Raises `Invalid` for an unknown parent, `Conflict` for a taken alias."""
+    """Store a new customer. Raises `Invalid` for an unknown parent.
+
+    What of it is new is sent with whatever else the transaction adds; a taken alias raises `Conflict` then.
+    """
     await _lock_family(tx, None, write)
     customer = rules.create(write, at=tx.now, new_id=new_id)
     await customers.insert(tx, customer)
@@ -112,11 +116,13 @@ async def _create_with_alias(tx: Tx, alias: str, write: CustomerWrite) -> Custom
     write = rules.with_alias(write, alias)
     wanted = () if write.aliases is UNSET else write.aliases
     try:
-        return await create_customer(tx, write)
+        customer = await create_customer(tx, write)
+        await tx.connection.flush()  # which tells whether the aliases were free
     except Conflict as conflict:
         if f"customerAliases[{wanted.index(alias)}]" not in {problem.key for problem in conflict.problems}:
             raise
         raise Contended(conflict.message) from None
+    return customer
 
 
 async def _lock_family(tx: Tx, customer_id: UUID | None, write: CustomerWrite) -> None:
@@ -159,11 +165,8 @@ async def _save_aliases(tx: Tx, customer: Customer, write: CustomerWrite, *, hel
     new = [alias for alias in customer.aliases if alias not in held]
     if gone:
         await aliases.delete(tx, gone)
-    if not new:
-        return
-    taken = await take(tx, customer.id, new)
-    if taken and write.aliases is not UNSET:
-        raise _taken(write.aliases, taken)
+    if new and write.aliases is not UNSET:
+        take(tx, customer.id, new, refused=partial(_taken, write.aliases))
 
 
 def _taken(wanted: tuple[str, ...], taken: dict[str, aliases.Holder]) -> Conflict:

@@ -12,6 +12,7 @@ from customary.domain.values import parse_id
 from customary.errors import NotFound
 from customary.storage import customers, keyset
 from customary.storage.database import Reading, Record, Tx
+from customary.storage.statements import Told
 
 COLUMN_NAMES = ("account_id", "customer_id", "id", "value", "created_at", "label")
 INSERT = """
@@ -51,14 +52,14 @@ def values(account_id: UUID, customer: Customer) -> Iterator[tuple[object, ...]]
         yield account_id, customer.id, alias.id, alias.value, alias.created_at, alias.label
 
 
-async def insert(tx: Tx, customer_id: UUID, aliases: Sequence[Alias]) -> set[str]:
-    """Store these aliases of a customer, as far as they are free; answers the values that were.
+def insert(tx: Tx, customer_id: UUID, aliases: Sequence[Alias], *, told: Told) -> None:
+    """Store these aliases of a customer, as far as they are free; `told` gets the values that were.
 
     Waits for a transaction that is taking one of them at the same time.
     """
     # Everybody takes values in one order: two that want the same ones would else wait for each other in a circle.
     ordered = sorted(aliases, key=lambda alias: alias.value)
-    rows = await tx.connection.fetch_with_kept(
+    tx.connection.later(
         INSERT,
         tx.account_id,
         customer_id,
@@ -66,8 +67,8 @@ async def insert(tx: Tx, customer_id: UUID, aliases: Sequence[Alias]) -> set[str
         [alias.value for alias in ordered],
         [alias.created_at for alias in ordered],
         [alias.label for alias in ordered],
+        told=told,
     )
-    return {row["value"] for row in rows}
 
 
 async def relabel(tx: Tx, alias: Alias) -> None:

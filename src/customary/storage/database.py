@@ -1,8 +1,7 @@
 """The pool, and the tenant that every use of a connection is bound to.
 
-There is no way to a row without saying whose rows are wanted. Writes run in a `Tx`, a transaction with the tenant set
-for its length. Single reads run `Bound`: the connection remembers whose setting it holds and sets it again only when
-that changes, which saves three of a read's four round trips.
+There is no way to a row without saying whose rows are wanted. A connection remembers whose setting it holds and sets it
+again only when that changes. Single reads run on it as they are, `Bound`; writes run in a transaction, a `Tx`.
 
 A connection that is in doubt is dropped, never given back: see `_Use`.
 """
@@ -11,7 +10,8 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any, TypeAlias
+from types import TracebackType
+from typing import Any, Self, TypeAlias
 from uuid import UUID
 
 from msgspec import Struct
@@ -20,7 +20,6 @@ from customary.domain.activity import Caller, Event
 from customary.errors import Unavailable
 from customary.storage.alarms import raise_alarm
 from customary.storage.connections import (
-    LOCK_TIMEOUT_SECONDS,
     REQUESTS,
     Connection,
     Connector,
@@ -33,14 +32,28 @@ from customary.storage.pool import Pool
 from customary.storage.pool_metrics import PoolMetrics
 from customary.storage.secret_keys import NO_KEYS, KeyRing
 from customary.storage.statements import Statements
+from customary.timeouts import Timeout
 
-__all__ = ["LOCK_TIMEOUT_SECONDS", "Bound", "Connection", "Database", "Reading", "Record", "Tx"]
+__all__ = ["Beginning", "Bound", "Connection", "Database", "Reading", "Record", "Tx"]
 
 ACQUIRE_TIMEOUT_SECONDS = 1.0
 _OVER = frozenset({Meaning.LOST, Meaning.GONE})
 
-BEGIN = "SELECT now(), set_config('app.account', $1, true), set_config('lock_timeout', $2, true)"
+BEGIN = "SELECT now()"
 BEGIN_WORK = "SELECT set_config('app.work', 'on', true), set_config('app.account', '', true)"
+
+
+class Beginning(Struct, frozen=True):
+    """The first statement of a transaction, with its parameters: it answers one row, which has the time as `now`.
+
+    Whatever somebody needs to know before anything else is asked along with it.
+    """
+
+    text: str = BEGIN
+    parameters: tuple[object, ...] = ()
+
+
+BEGINNING = Beginning()
 
 
 class Bound(Struct, frozen=True):
@@ -55,7 +68,7 @@ class Bound(Struct, frozen=True):
 
 
 class Tx(Struct, frozen=True):
-    """An open transaction of one account. `now` is the database's time at its start.
+    """An open transaction of one account. `now` is the database's time at its start, `first` its first row.
 
     `events` collects the events that it appends, so that a dry run can tell which would follow. `keys` are those that
     secrets are stored and read with.
@@ -67,25 +80,63 @@ class Tx(Struct, frozen=True):
     caller: Caller
     events: list[Event]
     keys: KeyRing = NO_KEYS
+    first: Record = None
 
 
 Reading: TypeAlias = Bound | Tx
 
 
-class _Use(Struct):
-    """One use of a connection, from the pool and back.
+class _Use:
+    """One use of a connection, from the pool and back, for a bounded time. Whoever is broken off leaves none in doubt.
 
     `commit` is there from the moment that one is asked for. `generation` is the connection's when it was taken.
+    A class, because every read goes through it and a generator would cost more than what is done here.
     """
 
     connection: TenantConnection
     generation: int
-    commit: "asyncio.Task[None] | None" = None
+
+    def __init__(self, database: "Database", account_id: UUID | None, seconds: float) -> None:
+        self._database, self._account_id = database, account_id
+        self._timeout = Timeout(seconds)
+        self.commit: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._timeout.__enter__()
+        try:
+            self.connection = await self._database.take(self._account_id)
+        except BaseException as error:
+            self._end(error)
+            raise
+        self.generation = self.connection.generation
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self._timeout.ends(kind)
+            self._database.give_back(self)
+        else:
+            self._database.part_with(self, error)
+            self._end(error)
 
     @property
     def is_unconfirmed(self) -> bool:
         """Whether a commit was asked for and not answered yet."""
         return self.commit is not None and not self.commit.done()
+
+    def _end(self, error: BaseException) -> None:
+        """Raise the failure that this error stands for; return where it is to be passed on."""
+        cause = TimeoutError() if self._timeout.ends(type(error)) else error
+        if not isinstance(cause, OF_DATABASE):
+            return
+        raise_alarm(cause)
+        failure = failure_of(cause, is_committing=self.commit is not None)
+        if failure is not None:
+            raise failure from error
+        if cause is not error:
+            raise cause from error
 
 
 class Database:
@@ -150,7 +201,7 @@ class Database:
 
     @asynccontextmanager
     async def transaction(
-        self, account_id: UUID, caller: Caller, *, lock_timeout_seconds: float = LOCK_TIMEOUT_SECONDS
+        self, account_id: UUID, caller: Caller, *, beginning: Beginning | None = None
     ) -> AsyncGenerator[Tx]:
         """A transaction of this account: committed at the end of the block, undone when an exception leaves it.
 
@@ -158,9 +209,10 @@ class Database:
         was in the way and `Unavailable` while the database cannot answer.
         """
         async with self._transaction(account_id) as connection:
-            now = await connection.fetchval(BEGIN, str(account_id), f"{lock_timeout_seconds * 1000:.0f}")
+            beginning = beginning or BEGINNING
+            first = await connection.fetchrow(beginning.text, *beginning.parameters)
             statements = Statements(connection)
-            yield Tx(account_id, statements, now, caller, [], self.keys)
+            yield Tx(account_id, statements, first["now"], caller, [], self.keys, first)
             await statements.flush()
 
     @asynccontextmanager
@@ -188,47 +240,36 @@ class Database:
         if len(self._unconfirmed) >= self._most_unconfirmed:
             raise Unavailable("The database confirms no changes at the moment; nothing was begun. Try again soon.")
         async with self._use(account_id) as use:
-            async with _undone_by_failure(use.connection) as transaction:
-                await use.connection.require_session()
-                yield use.connection
+            connection = use.connection
+            if connection.process is None and connection.bound_to != account_id:
+                await connection.bind(account_id)  # before it begins: undoing it would undo that too
+            async with _undone_by_failure(connection) as transaction:
+                await connection.require_session()
+                await connection.bind(account_id)
+                yield connection
             use.commit = asyncio.create_task(transaction.commit())
             use.commit.add_done_callback(_seen)
             await asyncio.shield(use.commit)
 
-    @asynccontextmanager
-    async def _use(self, account_id: UUID | None) -> AsyncGenerator[_Use]:
-        """A connection of the pool, for a bounded time. Whoever is broken off here leaves none in an unknown state."""
-        use: _Use | None = None
-        try:
-            async with asyncio.timeout(self._connector.limits.use_seconds):
-                connection = await self._pool.take(account_id, patience_seconds=ACQUIRE_TIMEOUT_SECONDS)
-                use = _Use(connection, connection.generation)
-                try:
-                    yield use
-                except BaseException as error:
-                    self._part_with(use, error)
-                    raise
-                else:
-                    self._give_back(use)
-        except OF_DATABASE as error:
-            raise_alarm(error)
-            failure = failure_of(error, is_committing=use is not None and use.commit is not None)
-            if failure is None:
-                raise
-            raise failure from error
+    def _use(self, account_id: UUID | None) -> _Use:
+        return _Use(self, account_id, self._connector.limits.use_seconds)
 
-    def _give_back(self, use: _Use) -> None:
+    async def take(self, account_id: UUID | None) -> TenantConnection:
+        """A connection of the pool. Raises `TimeoutError` where none gets free, and what opening one does."""
+        return await self._pool.take(account_id, patience_seconds=ACQUIRE_TIMEOUT_SECONDS)
+
+    def give_back(self, use: _Use) -> None:
         """For the next one, unless it was opened to a server that is the wrong one by now."""
         if use.generation == self._connector.generation:
             self._pool.give_back(use.connection)
         else:
             self._pool.drop(use.connection)
 
-    def _part_with(self, use: _Use, error: BaseException) -> None:
+    def part_with(self, use: _Use, error: BaseException) -> None:
         """Keep a connection on which something failed only if its state is known all the same."""
         meaning = meaning_of(error)
         if isinstance(error, Exception) and meaning not in _OVER:
-            self._give_back(use)
+            self.give_back(use)
         elif use.is_unconfirmed and len(self._unconfirmed) < self._most_unconfirmed:
             waiting = asyncio.create_task(self._outlast(use))
             self._unconfirmed.add(waiting)

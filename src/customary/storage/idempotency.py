@@ -4,38 +4,50 @@ The bodies of answers are encrypted, all of them: that to creating a notificatio
 them goes the fingerprint of its request, a hash from which what was sent could be guessed.
 """
 
+import random
 from uuid import UUID
 
 import asyncpg
 import msgspec
 
-from customary.errors import Conflict, IdempotencyMismatch, Undecryptable
-from customary.storage.database import Tx
+from customary.errors import Conflict, Contended, IdempotencyMismatch, Undecryptable
+from customary.storage.database import Beginning, Record, Tx
 
 RETENTION = "30 days"
 WAIT_SECONDS = 5.0
 FINGERPRINT_BYTES = 32
 _RETRY_AFTER_SECONDS = 1
+_CLAIMS_FOR_ONE_PURGE = 16
 
-# Waits for a transaction that holds the same key. One that is past its time is taken over as if it were new. The id of
-# the key that will encrypt the answer is there from the start: it is indexed, so keeping the answer changes no index.
-# Only rows of before have a fingerprint of their own.
+# Whoever holds the lock of a key is the one request under it that runs. It is gone with the transaction, however that
+# ends. What was committed between this statement's look at the table and its lock is met by KEEP.
+_LOCK = "hashtextextended($1::uuid::text || $2, 3)"
+_FOUND = "k.fingerprint, k.status, k.headers, k.key_id, k.body"
+_KEPT = f"idempotency_keys k WHERE k.account_id = $1 AND k.key = $2 AND k.created_at >= now() - interval '{RETENTION}'"
 CLAIM = f"""
-INSERT INTO idempotency_keys (account_id, key, key_id, created_at) VALUES ($1, $2, $3, now())
+SELECT now() AS now, set_config('lock_timeout', $3, true), pg_try_advisory_xact_lock({_LOCK}) AS is_ours, {_FOUND}
+  FROM (SELECT) nothing LEFT JOIN LATERAL (SELECT * FROM {_KEPT}) k ON true
+"""  # noqa: S608 - constants
+AWAIT_TURN = f"SELECT pg_advisory_xact_lock({_LOCK})"
+FIND = f"SELECT {_FOUND} FROM {_KEPT}"  # noqa: S608 - constants
+# A key that is past its time is taken over as if it were new. Only rows of before have a fingerprint of their own.
+KEEP = f"""
+INSERT INTO idempotency_keys (account_id, key, status, headers, key_id, body, created_at)
+VALUES ($1, $2, $3, $4, $5, $6, now())
 ON CONFLICT (account_id, key) DO UPDATE
-   SET fingerprint = NULL, key_id = excluded.key_id, created_at = now(), status = NULL, headers = NULL, body = NULL
+   SET fingerprint = NULL, status = excluded.status, headers = excluded.headers, key_id = excluded.key_id,
+       body = excluded.body, created_at = now()
  WHERE idempotency_keys.created_at < now() - interval '{RETENTION}'
-RETURNING true
+RETURNING true AS value
 """  # noqa: S608 - a constant
-FIND = "SELECT fingerprint, status, headers, key_id, body FROM idempotency_keys WHERE account_id = $1 AND key = $2"
-KEEP = "UPDATE idempotency_keys SET status = $3, headers = $4, body = $5 WHERE account_id = $1 AND key = $2"
-# A few with each claim, so that no key outlives its time by much while the account is in use.
+# More than are made in the meantime, now and then, so that no key outlives its time by much while the account is in
+# use.
 PURGE = f"""
 DELETE FROM idempotency_keys
  WHERE account_id = $1 AND key IN (
     SELECT key FROM idempotency_keys
-     WHERE account_id = $1 AND created_at < now() - interval '{RETENTION}'
-     ORDER BY created_at LIMIT 3 FOR UPDATE SKIP LOCKED)
+     WHERE account_id = $1 AND key <> $2 AND created_at < now() - interval '{RETENTION}'
+     ORDER BY created_at LIMIT {3 * _CLAIMS_FOR_ONE_PURGE} FOR UPDATE SKIP LOCKED)
 """  # noqa: S608 - a constant
 
 
@@ -52,23 +64,23 @@ def context(account_id: UUID, key: str) -> str:
     return f"kept answer/{account_id}/{key}"
 
 
+def beginning(account_id: UUID, key: str) -> Beginning:
+    """How a transaction begins whose request has this key: `claim` goes by what it answers."""
+    return Beginning(CLAIM, (account_id, key, f"{WAIT_SECONDS * 1000:.0f}"))
+
+
 async def claim(tx: Tx, key: str, fingerprint: bytes) -> Kept | None:
     """Take this key for the running request, or find the answer that an equal one got.
 
-    Raises `IdempotencyMismatch` for a key of another request, and `Conflict` where one with this key still runs or its
-    answer can no longer be read; `Unavailable` without a key to encrypt with.
+    The transaction is one with the key's `beginning`. Raises `IdempotencyMismatch` for a key of another request, and
+    `Conflict` where one with this key still runs or its answer can no longer be read; `Unavailable` without a key to
+    encrypt with.
     """
-    try:
-        is_ours = await tx.connection.fetchval(CLAIM, tx.account_id, key, tx.keys.first)
-    except asyncpg.LockNotAvailableError:
-        message = "A request with this Idempotency-Key is still running. Send this one again in a moment."
-        failure = Conflict(message)
-        failure.retry_after_seconds = _RETRY_AFTER_SECONDS
-        raise failure from None
-    if is_ours:
-        tx.connection.later(PURGE, tx.account_id)
+    row = tx.first if tx.first["is_ours"] else await _found_in_turn(tx, key)
+    if row is None or row["status"] is None:
+        if random.randrange(_CLAIMS_FOR_ONE_PURGE) == 0:  # noqa: S311 - nothing depends on its being unpredictable
+            tx.connection.later(PURGE, tx.account_id, key)
         return None
-    row = await tx.connection.fetchrow(FIND, tx.account_id, key)
     try:
         body = tx.keys.decrypt(row["key_id"], row["body"], context(tx.account_id, key))
     except Undecryptable as error:
@@ -87,8 +99,30 @@ async def claim(tx: Tx, key: str, fingerprint: bytes) -> Kept | None:
     return Kept(row["status"], headers, body)
 
 
+async def _found_in_turn(tx: Tx, key: str) -> Record:
+    """What is kept under this key once the request under it that runs now is over; None where that left nothing."""
+    try:
+        await tx.connection.execute(AWAIT_TURN, tx.account_id, key)
+    except asyncpg.LockNotAvailableError:
+        message = "A request with this Idempotency-Key is still running. Send this one again in a moment."
+        failure = Conflict(message)
+        failure.retry_after_seconds = _RETRY_AFTER_SECONDS
+        raise failure from None
+    return await tx.connection.fetchrow(FIND, tx.account_id, key)
+
+
 def keep(tx: Tx, key: str, fingerprint: bytes, answer: Kept) -> None:
-    """Keep the answer to the request with this fingerprint under a key that this transaction claimed."""
+    """Keep the answer to the request with this fingerprint under a key that this transaction claimed.
+
+    It is sent with whatever else the transaction adds, and raises `Contended` then where the key was given an answer
+    in the moment of the claim: another attempt finds that.
+    """
     headers = msgspec.json.encode(answer.headers).decode()
-    _, body = tx.keys.encrypt(fingerprint + answer.body, context(tx.account_id, key))
-    tx.connection.later(KEEP, tx.account_id, key, answer.status, headers, body)
+    key_id, body = tx.keys.encrypt(fingerprint + answer.body, context(tx.account_id, key))
+    tx.connection.later(KEEP, tx.account_id, key, answer.status, headers, key_id, body, told=_require_kept)
+
+
+async def _require_kept(kept: list[bool]) -> None:
+    if not kept:
+        message = "Another request with this Idempotency-Key was answered a moment ago. Send this one again."
+        raise Contended(message)

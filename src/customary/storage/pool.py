@@ -15,6 +15,7 @@ import asyncpg
 
 from customary.storage.connections import TenantConnection
 from customary.storage.pool_metrics import PoolMetrics
+from customary.timeouts import Timeout
 
 _LONGEST_IDLE_SECONDS = 300.0
 
@@ -43,7 +44,7 @@ class Pool:
         try:
             connection = self._free_one(account_id)
             if connection is None:
-                async with asyncio.timeout(patience_seconds):
+                with Timeout(patience_seconds):
                     connection = await self._next(account_id)
         finally:
             self._metrics.waited(time.perf_counter() - began)

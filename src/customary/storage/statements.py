@@ -5,11 +5,13 @@ the connection sends what was kept back first, so nobody sees anything out of or
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 
 from customary.storage.connections import Connection, Record
+
+Told: TypeAlias = Callable[[list[Any]], Awaitable[None]]
 
 _PARAMETER = re.compile(r"\$(\d+)")
 
@@ -22,27 +24,30 @@ class Statements:
         self._connection = connection
         self._texts: list[str] = []
         self._parameters: list[object] = []
+        self._told: list[tuple[int, Told]] = []
 
-    def later(self, text: str, *parameters: object) -> None:
-        """Send this statement with the next one, or at the end of the transaction. It answers nothing.
+    def later(self, text: str, *parameters: object, told: Told | None = None) -> None:
+        """Send this statement with the next one, or at the end of the transaction.
 
         The statements that are sent together see the database as it was before all of them, and not each other: no
-        row can be added and changed by them, or changed twice. So this is for rows that are new.
+        row can be added and changed by them, or changed twice. So this is for rows that are new. `told` gets what the
+        statement returned, the values of its column `value`, once all of them are done; it may ask for more, and raise
+        what undoes the transaction.
         """
+        if told is not None:
+            self._told.append((len(self._texts), told))
         self._texts.append(text)
         self._parameters.extend(parameters)
 
     async def flush(self) -> None:
-        """Send what was kept back."""
-        if self._texts:
-            await self.fetch_with_kept(_NOTHING)
-
-    async def fetch_with_kept(self, text: str, *parameters: object) -> list[Record]:
-        """The rows of a statement that is sent together with what was kept back, and sees nothing of it."""
-        texts, given = (*self._texts, text), (*self._parameters, *parameters)
-        self._texts.clear()
-        self._parameters.clear()
-        return await self._connection.fetch(_together(texts), *given)
+        """Send what was kept back. Raises what those raise who are told what came of it."""
+        while self._texts:
+            texts, given, told = tuple(self._texts), tuple(self._parameters), tuple(self._told)
+            for kept in (self._texts, self._parameters, self._told):
+                kept.clear()
+            [row] = await self._connection.fetch(_together(texts, tuple(number for number, _ in told)), *given)
+            for values, (_, tell) in zip(row, told, strict=True):
+                await tell(values)
 
     async def fetch(self, text: str, *parameters: object) -> list[Record]:
         """The rows of a statement."""
@@ -72,17 +77,13 @@ class Statements:
         await self._connection.copy_records_to_table(table, records=records, columns=columns, **options)
 
 
-_NOTHING = "SELECT"
-
-
 @lru_cache(maxsize=256)  # there are as many as there are kinds of writes
-def _together(texts: tuple[str, ...]) -> str:
-    """One statement that does all of these and answers what the last one does."""
+def _together(texts: tuple[str, ...], told: tuple[int, ...]) -> str:
+    """One statement that does all of these, and answers one row with the values that those in `told` returned."""
     numbered, count = list[str](), 0
-    for text in texts:
-        numbered.append(_PARAMETER.sub(lambda found, before=count: f"${int(found[1]) + before}", text))
-        count += max((int(number) for number in _PARAMETER.findall(text)), default=0)
-    *kept, last = numbered
-    if not kept:
-        return last
-    return f"WITH {', '.join(f'kept_{number} AS ({text})' for number, text in enumerate(kept))} {last}"
+    for number, text in enumerate(texts):
+        shifted = _PARAMETER.sub(lambda found, before=count: f"${int(found[1]) + before}", text)
+        numbered.append(f"kept_{number} AS ({shifted})")
+        count += max((int(each) for each in _PARAMETER.findall(text)), default=0)
+    answer = ", ".join(f"ARRAY(SELECT value FROM kept_{number})" for number in told)  # noqa: S608 - numbers
+    return f"WITH {', '.join(numbered)} SELECT {answer}"

@@ -1,0 +1,110 @@
+"""Who has an idempotency key, as the database sees it: one request at a time, and an answer is never written over."""
+
+import asyncio
+from uuid import UUID
+
+import pytest
+from tests.support.clients import owner_connection
+from tests.support.cluster import Database as Place
+from tests.support.keys import KEYS
+
+from customary.errors import Contended, IdempotencyMismatch
+from customary.operations.accounts import create_account
+from customary.operations.work import SERVICE
+from customary.storage import idempotency
+from customary.storage.database import Database
+
+KEY = "order"
+FINGERPRINT, OTHER = b"f" * idempotency.FINGERPRINT_BYTES, b"o" * idempotency.FINGERPRINT_BYTES
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'advisory'"
+ANSWER = idempotency.Kept(201, (("etag", "x"),), b"{}")
+
+
+async def account_of(place: Place) -> UUID:
+    async with owner_connection(place.owner_url) as owner:
+        return (await create_account(owner, "claims")).id
+
+
+async def answer(pool: Database, account_id: UUID, fingerprint: bytes = FINGERPRINT) -> idempotency.Kept | None:
+    """Take part under the key as a request does: what was kept, else None and the answer is kept now."""
+    async with pool.transaction(account_id, SERVICE, beginning=idempotency.beginning(account_id, KEY)) as tx:
+        kept = await idempotency.claim(tx, KEY, fingerprint)
+        if kept is None:
+            idempotency.keep(tx, KEY, fingerprint, ANSWER)
+        return kept
+
+
+async def test_the_second_waits_for_the_first_and_gets_its_answer(database: Place) -> None:
+    account_id = await account_of(database)
+    pool = await Database.open(database.service_url, pool_size=2, keys=KEYS)
+    try:
+        async with pool.transaction(account_id, SERVICE, beginning=idempotency.beginning(account_id, KEY)) as tx:
+            assert await idempotency.claim(tx, KEY, FINGERPRINT) is None
+            second = asyncio.create_task(answer(pool, account_id))
+            async with owner_connection(database.owner_url) as watcher:
+                while not await watcher.fetchval(WAITING):
+                    assert not second.done(), "it did not wait"
+            idempotency.keep(tx, KEY, FINGERPRINT, ANSWER)
+        assert await second == ANSWER
+    finally:
+        pool.close()
+
+
+async def undone(pool: Database, account_id: UUID) -> None:
+    """A request that fails when all is done but its commit."""
+    async with pool.transaction(account_id, SERVICE, beginning=idempotency.beginning(account_id, KEY)) as tx:
+        assert await idempotency.claim(tx, KEY, FINGERPRINT) is None
+        idempotency.keep(tx, KEY, FINGERPRINT, ANSWER)
+        await tx.connection.flush()
+        raise LookupError
+
+
+async def overtaken(pool: Database, account_id: UUID) -> None:
+    """A request that looked for an answer just before another one gave it, and had the lock just after."""
+    async with pool.transaction(account_id, SERVICE, beginning=idempotency.beginning(account_id, KEY)) as tx:
+        assert await idempotency.claim(tx, KEY, OTHER) is None
+        async with pool.transaction(account_id, SERVICE) as other:
+            idempotency.keep(other, KEY, FINGERPRINT, ANSWER)
+        idempotency.keep(tx, KEY, OTHER, ANSWER)
+
+
+async def test_the_second_is_the_first_where_that_was_undone(database: Place) -> None:
+    account_id = await account_of(database)
+    pool = await Database.open(database.service_url, pool_size=2, keys=KEYS)
+    try:
+        with pytest.raises(LookupError):
+            await undone(pool, account_id)
+        assert await answer(pool, account_id) is None
+        assert await answer(pool, account_id) == ANSWER
+        with pytest.raises(IdempotencyMismatch):
+            await answer(pool, account_id, OTHER)
+    finally:
+        pool.close()
+
+
+async def test_an_answer_that_came_in_the_moment_of_the_claim_is_kept(database: Place) -> None:
+    """Between looking for an answer and having the lock there is a moment: what came then is met at the end."""
+    account_id = await account_of(database)
+    pool = await Database.open(database.service_url, pool_size=2, keys=KEYS)
+    try:
+        with pytest.raises(Contended):
+            await overtaken(pool, account_id)
+        assert await answer(pool, account_id) == ANSWER
+    finally:
+        pool.close()
+
+
+async def test_keys_do_not_wait_for_other_keys(database: Place) -> None:
+    """Nor for the same key of another account."""
+    account_id = await account_of(database)
+    async with owner_connection(database.owner_url) as owner:
+        other_id = (await create_account(owner, "another")).id
+    pool = await Database.open(database.service_url, pool_size=2, keys=KEYS)
+    try:
+        async with pool.transaction(account_id, SERVICE, beginning=idempotency.beginning(account_id, "first")) as tx:
+            assert tx.first["is_ours"]
+            assert await answer(pool, account_id) is None
+            async with pool.transaction(other_id, SERVICE, beginning=idempotency.beginning(other_id, "first")) as same:
+                assert same.first["is_ours"]
+    finally:
+        pool.close()
