@@ -4,6 +4,7 @@ import asyncio
 from uuid import UUID
 
 import pytest
+from msgspec import json
 from tests.support.clients import owner_connection
 from tests.support.cluster import Database as Place
 from tests.support.keys import KEYS
@@ -59,13 +60,23 @@ async def undone(pool: Database, account_id: UUID) -> None:
         raise LookupError
 
 
-async def overtaken(pool: Database, account_id: UUID) -> None:
+async def overtaken(place: Place, pool: Database, account_id: UUID) -> None:
     """A request that looked for an answer just before another one gave it, and had the lock just after."""
     async with pool.transaction(account_id, SERVICE, beginning=idempotency.beginning(account_id, KEY)) as tx:
         assert await idempotency.claim(tx, KEY, OTHER) is None
-        async with pool.transaction(account_id, SERVICE) as other:
-            idempotency.keep(other, KEY, FINGERPRINT, ANSWER)
+        await answer_without_lock(place, account_id)
         idempotency.keep(tx, KEY, OTHER, ANSWER)
+
+
+async def answer_without_lock(place: Place, account_id: UUID) -> None:
+    """Keep an answer as a request does whose lock is gone with its transaction by now."""
+    key_id, body = KEYS.encrypt(FINGERPRINT + ANSWER.body, idempotency.context(account_id, KEY))
+    async with owner_connection(place.owner_url) as owner:
+        await owner.execute(
+            "INSERT INTO idempotency_keys (account_id, key, status, headers, key_id, body, created_at)"
+            " VALUES ($1, $2, $3, $4, $5, $6, now())",
+            *(account_id, KEY, ANSWER.status, json.encode(ANSWER.headers).decode(), key_id, body),
+        )
 
 
 async def test_the_second_is_the_first_where_that_was_undone(database: Place) -> None:
@@ -88,7 +99,7 @@ async def test_an_answer_that_came_in_the_moment_of_the_claim_is_kept(database: 
     pool = await Database.open(database.service_url, pool_size=2, keys=KEYS)
     try:
         with pytest.raises(Contended):
-            await overtaken(pool, account_id)
+            await overtaken(database, pool, account_id)
         assert await answer(pool, account_id) == ANSWER
     finally:
         pool.close()

@@ -46,6 +46,7 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     `other_status` is what an `Outcome` may have instead of `status`.
     `current` takes the first two and answers the thing as a GET would, locked: what If-Match is compared with.
     `path_values` are the values that a parameter of the path can have, for one that has only some.
+    `only_adds` says that it usually only adds rows, and looks at none: then one statement may do all of it.
     """
 
     method: str
@@ -61,6 +62,7 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     current: Current = None
     path_values: dict[str, tuple[str, ...]] = {}
     is_extension: bool = False
+    only_adds: bool = False
 
     @property
     def is_single(self) -> bool:
@@ -116,9 +118,11 @@ class Routes:
         body: type[Wire] | None = None,
         status: int = 201,
         current: Current = None,
+        only_adds: bool = False,
     ) -> Callable[[Handler], Handler]:
         """Serve POST on this path."""
-        return self._adder("POST", path, answer=answer, summary=summary, body=body, status=status, current=current)
+        rest: dict[str, Any] = {"body": body, "current": current, "only_adds": only_adds}
+        return self._adder("POST", path, answer=answer, summary=summary, status=status, **rest)
 
     def put(
         self,

@@ -23,6 +23,7 @@ MERGE_PATCH_TYPES = (*JSON_TYPES, b"application/merge-patch+json")
 
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
 
+_CONTAINERS = (dict, list)
 _SHOWN_KEYS = 3
 _SHOWN_CHARACTERS = 100
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
@@ -143,8 +144,14 @@ def _is_too_deep(skeleton: bytes) -> bool:
 
 def _keys(value: dict[str, Json] | list[Json]) -> int:
     """How many keys the objects in this value have. A key that stood twice is there once."""
-    own, members = (len(value), value.values()) if isinstance(value, dict) else (0, value)
-    return own + sum(_keys(each) for each in members if isinstance(each, dict | list))
+    count, waiting = 0, [value]
+    for each in waiting:  # which grows meanwhile
+        members = each
+        if isinstance(each, dict):
+            count += len(each)
+            members = each.values()
+        waiting.extend([member for member in members if isinstance(member, _CONTAINERS)])
+    return count
 
 
 def _repeated_keys(body: bytes) -> list[str]:

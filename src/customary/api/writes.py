@@ -4,6 +4,7 @@ They are committed together before a byte of the answer is sent, so no crash can
 """
 
 import asyncio
+import contextlib
 import hashlib
 import random
 from contextlib import AbstractAsyncContextManager
@@ -20,6 +21,7 @@ from customary.crashpoint import crashpoint
 from customary.domain.activity import Caller
 from customary.storage import idempotency
 from customary.storage.database import Database, Tx
+from customary.storage.statements import NotAdded
 
 _ATTEMPTS = 4
 _LONGEST_PAUSE_SECONDS = 0.05
@@ -56,6 +58,9 @@ class _Undone(Exception):
 async def run(database: Database, write: Write) -> Response:
     """The answer to this write, which is committed by then. One that was in another's way is tried again."""
     crashpoint("write.before_begin")
+    if write.endpoint.only_adds and not write.is_dry_run:
+        with contextlib.suppress(NotAdded):
+            return await _at_once(database, write)
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             return await _once(database, write)
@@ -65,6 +70,26 @@ async def run(database: Database, write: Write) -> Response:
             # Jitter, so that two that met once do not meet again; nothing depends on its being unpredictable.
             await asyncio.sleep(random.uniform(0, _LONGEST_PAUSE_SECONDS))  # noqa: S311
     raise AssertionError  # the last attempt either answers or raises
+
+
+async def _at_once(database: Database, write: Write) -> Response:
+    """The answer to a write that is one statement. Raises `NotAdded` where it is not, or has to be refused."""
+    key = write.idempotency_key
+    beginning = None if key is None else idempotency.look(write.account_id, key)
+    async with database.adding(write.account_id, write.caller, beginning=beginning) as tx:
+        try:
+            kept = None if key is None else idempotency.found(tx, key, write.fingerprint)
+            if kept is not None:
+                return _replayed(kept)
+            crashpoint("write.after_claim")
+            response = await _handle(tx, write)
+        except errors.Failure:
+            raise NotAdded from None  # a refusal is kept under its key, which takes a transaction
+        if key is not None:
+            _keep(tx, write, key, response)
+        crashpoint("write.before_commit")
+    crashpoint("write.after_commit")
+    return response
 
 
 async def _once(database: Database, write: Write) -> Response:

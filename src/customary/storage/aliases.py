@@ -17,7 +17,7 @@ from customary.storage.statements import Told
 COLUMN_NAMES = ("account_id", "customer_id", "id", "value", "created_at", "label")
 INSERT = """
 INSERT INTO customer_aliases (account_id, customer_id, id, value, created_at, label)
-SELECT $1, $2, * FROM unnest($3::uuid[], $4::text[], $5::timestamptz[], $6::text[])
+SELECT $1, $2, a.* FROM json_to_recordset($3::json) AS a (id uuid, value text, created_at timestamptz, label text)
 ON CONFLICT (account_id, value) DO NOTHING
 RETURNING value
 """
@@ -52,22 +52,15 @@ def values(account_id: UUID, customer: Customer) -> Iterator[tuple[object, ...]]
         yield account_id, customer.id, alias.id, alias.value, alias.created_at, alias.label
 
 
-def insert(tx: Tx, customer_id: UUID, aliases: Sequence[Alias], *, told: Told) -> None:
-    """Store these aliases of a customer, as far as they are free; `told` gets the values that were.
+def insert(tx: Tx, customer_id: UUID, aliases: Sequence[Alias], *, told: Told, expected: int | None) -> None:
+    """Store these aliases of a customer, as far as they are free; `told` gets the values that were, if not `expected`.
 
     Waits for a transaction that is taking one of them at the same time.
     """
     # Everybody takes values in one order: two that want the same ones would else wait for each other in a circle.
     ordered = sorted(aliases, key=lambda alias: alias.value)
     tx.connection.later(
-        INSERT,
-        tx.account_id,
-        customer_id,
-        [alias.id for alias in ordered],
-        [alias.value for alias in ordered],
-        [alias.created_at for alias in ordered],
-        [alias.label for alias in ordered],
-        told=told,
+        INSERT, tx.account_id, customer_id, msgspec.json.encode(ordered).decode(), told=told, expected=expected
     )
 
 

@@ -1,6 +1,7 @@
 """Customers with all that belongs to them: one statement reads one whole, and a save writes what changed."""
 
 from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -110,24 +111,30 @@ ARCHIVE_CONTACTS = """
 UPDATE contacts SET archived_at = $4, updated_at = $4
  WHERE account_id = $1 AND customer_id = $2 AND id = ANY ($3::uuid[])
 """
-SAVE_CONTACTS = """
+# New rows come as one JSON text: as arrays, one for each column, they take the driver twice as long.
+ADD_CONTACTS = """
 INSERT INTO contacts (account_id, customer_id, id, name, email, email_key, billing_preference, created_at, updated_at)
-SELECT $1, $2, * FROM unnest($3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::timestamptz[],
-    $9::timestamptz[])
-ON CONFLICT (account_id, id) DO UPDATE
+SELECT $1, $2, k.* FROM json_to_recordset($3::json) AS k (id uuid, name text, email text, email_key text,
+    billing_preference text, created_at timestamptz, updated_at timestamptz)
+"""
+SAVE_CONTACTS = f"""
+{ADD_CONTACTS} ON CONFLICT (account_id, id) DO UPDATE
    SET name = excluded.name, email = excluded.email, email_key = excluded.email_key,
        billing_preference = excluded.billing_preference, updated_at = excluded.updated_at
-"""
+"""  # noqa: S608 - a constant
 DELETE_LINKS = """
 DELETE FROM integration_links WHERE account_id = $1 AND customer_id = $2 AND service = ANY ($3::text[])
 """
-SAVE_LINKS = """
+ADD_LINKS = """
 INSERT INTO integration_links (account_id, customer_id, service, external_id, is_pending, created_at, last_synced_at)
-SELECT $1, $2, * FROM unnest($3::text[], $4::text[], $5::boolean[], $6::timestamptz[], $7::timestamptz[])
-ON CONFLICT (account_id, customer_id, service) DO UPDATE
+SELECT $1, $2, l.* FROM json_to_recordset($3::json) AS l (service text, external_id text, is_pending boolean,
+    created_at timestamptz, last_synced_at timestamptz)
+"""
+SAVE_LINKS = f"""
+{ADD_LINKS} ON CONFLICT (account_id, customer_id, service) DO UPDATE
    SET external_id = excluded.external_id, is_pending = excluded.is_pending, created_at = excluded.created_at,
        last_synced_at = excluded.last_synced_at
-"""
+"""  # noqa: S608 - a constant
 
 _read_address = msgspec.json.Decoder(Address).decode
 _read_properties = msgspec.json.Decoder(dict[str, str]).decode
@@ -173,9 +180,9 @@ async def insert(tx: Tx, customer: Customer) -> None:
     """Store a new customer with its contacts and links."""
     tx.connection.later(INSERT, *values(tx.account_id, customer))
     if customer.contacts:
-        tx.connection.later(SAVE_CONTACTS, tx.account_id, customer.id, *_contact_columns(customer.contacts))
+        tx.connection.later(ADD_CONTACTS, tx.account_id, customer.id, _contact_rows(customer.contacts))
     if customer.links:
-        tx.connection.later(SAVE_LINKS, tx.account_id, customer.id, *_link_columns(customer.links))
+        tx.connection.later(ADD_LINKS, tx.account_id, customer.id, _link_rows(customer.links))
 
 
 async def save(tx: Tx, customer: Customer, *, before: Customer) -> None:
@@ -192,7 +199,7 @@ async def _save_contacts(tx: Tx, customer: Customer, before: tuple[Contact, ...]
         await tx.connection.execute(ARCHIVE_CONTACTS, tx.account_id, customer.id, gone, tx.now)
     changed = [contact for contact in customer.contacts if contact not in before]
     if changed:
-        await tx.connection.execute(SAVE_CONTACTS, tx.account_id, customer.id, *_contact_columns(changed))
+        await tx.connection.execute(SAVE_CONTACTS, tx.account_id, customer.id, _contact_rows(changed))
 
 
 async def _save_links(tx: Tx, customer: Customer, before: tuple[Link, ...]) -> None:
@@ -202,32 +209,41 @@ async def _save_links(tx: Tx, customer: Customer, before: tuple[Link, ...]) -> N
         await tx.connection.execute(DELETE_LINKS, tx.account_id, customer.id, gone)
     changed = [link for link in customer.links if link not in before]
     if changed:
-        await tx.connection.execute(SAVE_LINKS, tx.account_id, customer.id, *_link_columns(changed))
+        await tx.connection.execute(SAVE_LINKS, tx.account_id, customer.id, _link_rows(changed))
 
 
-def _contact_columns(contacts: Sequence[Contact]) -> tuple[Sequence[object], ...]:
-    """The last parameters of SAVE_CONTACTS."""
-    emails = [contact.email for contact in contacts]
-    return (
-        [contact.id for contact in contacts],
-        [contact.name for contact in contacts],
-        emails,
-        [email_key(email) for email in emails],
-        [contact.billing_preference.value for contact in contacts],
-        [contact.created_at for contact in contacts],
-        [contact.updated_at for contact in contacts],
-    )
+class _ContactRow(msgspec.Struct, frozen=True):
+    """A contact as ADD_CONTACTS and SAVE_CONTACTS read it."""
+
+    id: UUID
+    name: str
+    email: str
+    email_key: str
+    billing_preference: str
+    created_at: datetime
+    updated_at: datetime
 
 
-def _link_columns(links: Sequence[Link]) -> tuple[Sequence[object], ...]:
-    """The last parameters of SAVE_LINKS."""
-    return (
-        [link.service.value for link in links],
-        [link.external_id for link in links],
-        [link.is_pending for link in links],
-        [link.created_at for link in links],
-        [link.last_synced_at for link in links],
-    )
+def _contact_rows(contacts: Sequence[Contact]) -> str:
+    return _encode(
+        [
+            _ContactRow(
+                contact.id,
+                contact.name,
+                contact.email,
+                email_key(contact.email),
+                contact.billing_preference,
+                contact.created_at,
+                contact.updated_at,
+            )
+            for contact in contacts
+        ]
+    ).decode()
+
+
+def _link_rows(links: Sequence[Link]) -> str:
+    """The links as ADD_LINKS and SAVE_LINKS read them, by the names of their fields."""
+    return _encode(links).decode()
 
 
 def contact_values(account_id: UUID, customer: Customer) -> Iterator[tuple[object, ...]]:

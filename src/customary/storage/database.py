@@ -7,7 +7,7 @@ A connection that is in doubt is dropped, never given back: see `_Use`.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import asynccontextmanager
 from datetime import datetime
 from types import TracebackType
@@ -31,13 +31,14 @@ from customary.storage.failures import OF_DATABASE, Meaning, failure_of, meaning
 from customary.storage.pool import Pool
 from customary.storage.pool_metrics import PoolMetrics
 from customary.storage.secret_keys import NO_KEYS, KeyRing
-from customary.storage.statements import Statements
+from customary.storage.statements import Additions, NotAdded, Statements
 from customary.timeouts import Timeout
 
 __all__ = ["Beginning", "Bound", "Connection", "Database", "Reading", "Record", "Tx"]
 
 ACQUIRE_TIMEOUT_SECONDS = 1.0
 _OVER = frozenset({Meaning.LOST, Meaning.GONE})
+_UNDONE = frozenset({Meaning.AGAIN, Meaning.REFUSED, Meaning.LATER})
 
 BEGIN = "SELECT now()"
 BEGIN_WORK = "SELECT set_config('app.work', 'on', true), set_config('app.account', '', true)"
@@ -75,7 +76,7 @@ class Tx(Struct, frozen=True):
     """
 
     account_id: UUID
-    connection: Statements
+    connection: Statements | Additions
     now: datetime
     caller: Caller
     events: list[Event]
@@ -120,6 +121,12 @@ class _Use:
         else:
             self._database.part_with(self, error)
             self._end(error)
+
+    async def committed(self, commit: Coroutine[Any, Any, None]) -> None:
+        """Wait for this commit, which goes on where nobody waits for it any more. Raises what it raises."""
+        self.commit = asyncio.create_task(commit)
+        self.commit.add_done_callback(_seen)
+        await asyncio.shield(self.commit)
 
     @property
     def is_unconfirmed(self) -> bool:
@@ -216,6 +223,30 @@ class Database:
             await statements.flush()
 
     @asynccontextmanager
+    async def adding(
+        self, account_id: UUID, caller: Caller, *, beginning: Beginning | None = None
+    ) -> AsyncGenerator[Tx]:
+        """A change of this account that only adds: one statement at the end of the block, which commits itself.
+
+        Raises `NotAdded` where that cannot be all, with nothing changed; otherwise what `transaction` raises. Its
+        `now` is the time of the first statement, which is no part of the change.
+        """
+        self._require_confirmations()
+        async with self._use(account_id) as use:
+            if use.connection.process is not None:
+                raise NotAdded
+            await use.connection.bind(account_id)
+            beginning, additions = beginning or BEGINNING, Additions()
+            [first] = await use.connection.fetch(beginning.text, *beginning.parameters)
+            yield Tx(account_id, additions, first["now"], caller, [], self.keys, first)
+            try:
+                await use.committed(additions.send(use.connection))
+            except OF_DATABASE as error:
+                if meaning_of(error) not in _UNDONE:
+                    raise
+                raise NotAdded from error
+
+    @asynccontextmanager
     async def working(self) -> AsyncGenerator[Connection]:
         """A transaction that looks for work of all accounts: it sees the queue, which holds ids, and nothing else."""
         async with self._transaction() as connection:
@@ -237,8 +268,7 @@ class Database:
         to call it done. So whoever cannot wait longer is told that nobody knows, and the commit goes on without them;
         and where half of the connections wait like that, nothing more is begun, so that others can still read.
         """
-        if len(self._unconfirmed) >= self._most_unconfirmed:
-            raise Unavailable("The database confirms no changes at the moment; nothing was begun. Try again soon.")
+        self._require_confirmations()
         async with self._use(account_id) as use:
             connection = use.connection
             if connection.process is None and connection.bound_to != account_id:
@@ -247,9 +277,12 @@ class Database:
                 await connection.require_session()
                 await connection.bind(account_id)
                 yield connection
-            use.commit = asyncio.create_task(transaction.commit())
-            use.commit.add_done_callback(_seen)
-            await asyncio.shield(use.commit)
+            await use.committed(transaction.commit())
+
+    def _require_confirmations(self) -> None:
+        """Raise `Unavailable` where half of the connections wait for the end of a commit."""
+        if len(self._unconfirmed) >= self._most_unconfirmed:
+            raise Unavailable("The database confirms no changes at the moment; nothing was begun. Try again soon.")
 
     def _use(self, account_id: UUID | None) -> _Use:
         return _Use(self, account_id, self._connector.limits.use_seconds)

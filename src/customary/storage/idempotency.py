@@ -24,16 +24,20 @@ _CLAIMS_FOR_ONE_PURGE = 16
 _LOCK = "hashtextextended($1::uuid::text || $2, 3)"
 _FOUND = "k.fingerprint, k.status, k.headers, k.key_id, k.body"
 _KEPT = f"idempotency_keys k WHERE k.account_id = $1 AND k.key = $2 AND k.created_at >= now() - interval '{RETENTION}'"
+LOOK = f"""
+SELECT now() AS now, {_FOUND} FROM (SELECT) nothing LEFT JOIN LATERAL (SELECT * FROM {_KEPT}) k ON true
+"""  # noqa: S608 - constants
 CLAIM = f"""
 SELECT now() AS now, set_config('lock_timeout', $3, true), pg_try_advisory_xact_lock({_LOCK}) AS is_ours, {_FOUND}
   FROM (SELECT) nothing LEFT JOIN LATERAL (SELECT * FROM {_KEPT}) k ON true
 """  # noqa: S608 - constants
 AWAIT_TURN = f"SELECT pg_advisory_xact_lock({_LOCK})"
 FIND = f"SELECT {_FOUND} FROM {_KEPT}"  # noqa: S608 - constants
-# A key that is past its time is taken over as if it were new. Only rows of before have a fingerprint of their own.
+# A key that is past its time is taken over as if it were new. Only rows of before have a fingerprint of their own. The
+# lock is the transaction's already, unless this is all there is of it.
 KEEP = f"""
 INSERT INTO idempotency_keys (account_id, key, status, headers, key_id, body, created_at)
-VALUES ($1, $2, $3, $4, $5, $6, now())
+SELECT $1, $2, $3, $4, $5, $6, now() WHERE pg_try_advisory_xact_lock({_LOCK})
 ON CONFLICT (account_id, key) DO UPDATE
    SET fingerprint = NULL, status = excluded.status, headers = excluded.headers, key_id = excluded.key_id,
        body = excluded.body, created_at = now()
@@ -76,7 +80,20 @@ async def claim(tx: Tx, key: str, fingerprint: bytes) -> Kept | None:
     `Conflict` where one with this key still runs or its answer can no longer be read; `Unavailable` without a key to
     encrypt with.
     """
-    row = tx.first if tx.first["is_ours"] else await _found_in_turn(tx, key)
+    return _kept(tx, key, fingerprint, tx.first if tx.first["is_ours"] else await _found_in_turn(tx, key))
+
+
+def look(account_id: UUID, key: str) -> Beginning:
+    """The same where the key is claimed together with the answer: `found` goes by what this answers."""
+    return Beginning(LOOK, (account_id, key))
+
+
+def found(tx: Tx, key: str, fingerprint: bytes) -> Kept | None:
+    """The answer that an equal request got, if there is one. The key is not claimed. Raises what `claim` raises."""
+    return _kept(tx, key, fingerprint, tx.first)
+
+
+def _kept(tx: Tx, key: str, fingerprint: bytes, row: Record) -> Kept | None:
     if row is None or row["status"] is None:
         if random.randrange(_CLAIMS_FOR_ONE_PURGE) == 0:  # noqa: S311 - nothing depends on its being unpredictable
             tx.connection.later(PURGE, tx.account_id, key)
@@ -119,7 +136,7 @@ def keep(tx: Tx, key: str, fingerprint: bytes, answer: Kept) -> None:
     """
     headers = msgspec.json.encode(answer.headers).decode()
     key_id, body = tx.keys.encrypt(fingerprint + answer.body, context(tx.account_id, key))
-    tx.connection.later(KEEP, tx.account_id, key, answer.status, headers, key_id, body, told=_require_kept)
+    tx.connection.later(KEEP, tx.account_id, key, answer.status, headers, key_id, body, told=_require_kept, expected=1)
 
 
 async def _require_kept(kept: list[bool]) -> None:

@@ -26,13 +26,18 @@ _RECIPIENTS = """
  WHERE r.account_id = $1 AND r.state <> 'REMOVED'
    AND (p.notification_types IS NULL OR {event_type} = ANY (p.notification_types))
 """
+# The first event of a customer comes after no other.
+APPEND_FIRST = """
+INSERT INTO events (account_id, id, type, customer_id, version, customer, created_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
+"""
 APPEND = f"""
 INSERT INTO events (account_id, id, type, customer_id, version, customer, created_at, transaction_id)
 VALUES ($1, $2, $3, $4, $5, $6, $7, {_ORDER.format(account_id="$1", customer_id="$4", version="$5::bigint")})
 """  # noqa: S608 - constants
 DELIVER = f"""
 INSERT INTO jobs (account_id, kind, lane_id, sequence_id, number, event_id, event_type, due_at, created_at, queued_at)
-SELECT $1, 'DELIVERY', r.id, $4, $5, $2, $3, now(), now(), now() FROM endpoints r
+SELECT $1, 'DELIVERY', r.id, $4, $5, $2, $3, $6::timestamptz, $6, $6 FROM endpoints r
 {_RECIPIENTS.format(event_type="$3")}
 """  # noqa: S608 - constants
 APPEND_BATCH = f"""
@@ -71,8 +76,8 @@ async def append(tx: Tx, event: Event) -> None:
     customer = event.customer
     body = msgspec.json.encode(customer).decode()
     what = (tx.account_id, event.id, event.type.value, customer.id, event.version)
-    tx.connection.later(APPEND, *what, body, event.created_at)
-    tx.connection.later(DELIVER, *what)
+    tx.connection.later(APPEND if event.version > 1 else APPEND_FIRST, *what, body, event.created_at)
+    tx.connection.later(DELIVER, *what, event.created_at)
     tx.events.append(event)
 
 

@@ -311,7 +311,7 @@ async def list_all(reading: Bound, call: Call, query: CustomerQuery) -> Customer
     return CustomerList(items=[to_wire(customer, reading.account_id) for customer in page.items], pagination=pagination)
 
 
-@ROUTES.post("/customers", body=CreateCustomerRequest, answer=CreatedBody, summary="Create a customer")
+@ROUTES.post("/customers", body=CreateCustomerRequest, answer=CreatedBody, only_adds=True, summary="Create a customer")
 async def create(tx: Tx, _call: Call, body: CreateCustomerRequest) -> Outcome:
     """Create a customer with its contacts, aliases and links in one step."""
     customer = to_wire(await create_customer(tx, from_wire(body)), tx.account_id)

@@ -305,7 +305,7 @@ async def list_all(reading: Bound, call: Call, query: CustomerQuery) -> Customer
     return CustomerList(items=[to_wire(customer) for customer in page.items], pagination=pagination)
 
 
-@ROUTES.post("/customers", body=CreateCustomerRequest, answer=CustomerBody, summary="Create a customer")
+@ROUTES.post("/customers", body=CreateCustomerRequest, answer=CustomerBody, only_adds=True, summary="Create a customer")
 async def create(tx: Tx, _call: Call, body: CreateCustomerRequest) -> CustomerBody:
     """Create a customer with its contacts, aliases and links in one step."""
     customer = await create_customer(tx, from_wire(body))

@@ -311,7 +311,7 @@ async def current(tx: Tx, call: Call) -> CustomerBody:
     return to_wire(await customers.get_for_update(tx, parse_id(call.path["id"])))
 
 
-@ROUTES.post("/customers", body=CustomerRequest, answer=CustomerBody, summary="Create a customer")
+@ROUTES.post("/customers", body=CustomerRequest, answer=CustomerBody, only_adds=True, summary="Create a customer")
 async def create(tx: Tx, _call: Call, body: CustomerRequest) -> CustomerBody:
     """Create a customer with its contacts, aliases, links and parent in one step."""
     return to_wire(await create_customer(tx, from_wire(body)))
