@@ -162,10 +162,11 @@ class Application:
             with self._admission:
                 response, headers = await self._response(request, flaw)
             # What comes behind a head that others may read differently is no request of whoever sent it.
-            if flaw is not None or not await body.settle():
+            if flaw is not None or not (body.is_complete or await body.settle()):
                 headers.append((b"connection", b"close"))
             await send_response(send, response, headers, is_of_write=scope["method"] != "GET")
-            await body.linger()
+            if not body.is_complete:
+                await body.linger()
         finally:
             body.release()
 
@@ -185,7 +186,8 @@ class Application:
             return failures.response(Internal("Something went wrong on our side.")), []
 
     async def _answer(self, request: Request, flaw: Failure | None) -> tuple[Response, list[tuple[bytes, bytes]]]:
-        started, segments, headers = time.perf_counter(), request.segments, list[tuple[bytes, bytes]]()
+        started, segments = time.perf_counter(), request.segments
+        headers: list[tuple[bytes, bytes]] = []
         if segments[:1] == ("api",):
             page = _page(request, segments[1:]) if flaw is None else None
             if page is None:

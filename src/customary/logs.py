@@ -13,9 +13,10 @@ import traceback
 from collections.abc import MutableMapping
 from datetime import UTC, datetime
 from typing import Any, TextIO, cast
+from uuid import UUID
 
 import structlog
-from msgspec import json
+from msgspec import Struct, json
 
 # All that a line can have. Whoever adds one says by that that it never holds what a caller sent.
 FIELDS = frozenset(
@@ -34,8 +35,27 @@ _ESCAPES = {code: f"\\u{code:04x}" for code in (*range(0x7F, 0xA0), 0x2028, 0x20
 _json = json.Encoder(enc_hook=str).encode
 
 
-class _Unbreakable:
-    """Standard error that never fails: a full disk or a reader that is gone costs lines of the log, not requests."""
+class RequestLine(Struct, frozen=True):
+    """What the log says of one request. There are thousands a second: it is written without anything in between.
+
+    Nothing in it is from the caller but a request id of plain letters. `path` is the template of its route.
+    """
+
+    timestamp: str
+    request_id: str
+    method: str | None
+    path: str | None
+    status: int
+    version: str
+    account_id: UUID | None
+    client_id: UUID | None
+    duration_ms: float
+    event: str = "request"
+    level: str = "info"
+
+
+class _StandardError:
+    """Never fails: a full disk or a reader that is gone costs lines of the log, not requests."""
 
     def write(self, line: str) -> None:
         with contextlib.suppress(OSError, ValueError):
@@ -45,15 +65,37 @@ class _Unbreakable:
         """Nothing to do: standard error passes on each line by itself."""
 
 
-def configure() -> None:
-    """Send the logs of this process to standard error, those of the standard library's loggers in the same form."""
+_file: TextIO = cast("TextIO", _StandardError())
+
+
+def configure(file: TextIO = _file) -> None:
+    """Send the logs of this process to standard error or another file, those of the standard library in their form."""
+    global _file  # noqa: PLW0603 - a process has one log
+    _file = file
     structlog.configure(
         processors=[_encode],
         wrapper_class=structlog.make_filtering_bound_logger("info"),
-        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", _Unbreakable())),
+        logger_factory=structlog.WriteLoggerFactory(file=file),
         cache_logger_on_first_use=True,
     )
     logging.config.dictConfig(standard_library())
+
+
+def answered(
+    *,
+    request_id: str,
+    method: str | None,
+    path: str | None,
+    status: int,
+    version: str,
+    account_id: UUID | None,
+    client_id: UUID | None,
+    seconds: float,
+) -> None:
+    """Log that a request was answered."""
+    duration_ms = round(seconds * 1000, 2)
+    line = RequestLine(_now(), request_id, method, path, status, version, account_id, client_id, duration_ms)
+    _file.write(_json(line).decode() + "\n")
 
 
 def standard_library() -> dict[str, Any]:

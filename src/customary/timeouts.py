@@ -48,6 +48,11 @@ class Timeout:
         self._watch.remove(self)
         return self.has_passed and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError
 
+    def extend(self, seconds: float) -> None:
+        """Let the block have so many seconds from its beginning on, instead of those that it was given."""
+        self.when += seconds - self.seconds
+        self.seconds = seconds
+
     def expire(self) -> None:
         """Break it off, now."""
         self.has_passed = True

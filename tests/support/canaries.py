@@ -146,10 +146,8 @@ def leaks(source: str, text: str) -> list[Leak]:
 
 def listen(watch: Watch) -> None:
     """Log as the service does, into the watch instead of standard error."""
-    logs.configure()
-    structlog.configure(
-        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", watch)), cache_logger_on_first_use=False
-    )
+    logs.configure(cast("TextIO", watch))
+    structlog.configure(cache_logger_on_first_use=False)
     handlers = logging.getLogger().handlers
     ours = [handler for handler in handlers if isinstance(handler, logging.StreamHandler)]
     for handler in cast("Iterable[logging.StreamHandler[TextIO]]", ours):

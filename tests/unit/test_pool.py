@@ -13,6 +13,7 @@ from customary.storage import pool as pools
 from customary.storage.connections import TenantConnection
 from customary.storage.pool import Pool
 from customary.storage.pool_metrics import PoolMetrics
+from customary.timeouts import Timeout
 
 PATIENCE_SECONDS = 5.0
 
@@ -65,7 +66,8 @@ def pool_of(size: int) -> tuple[Pool, Server]:
 
 async def take(pool: Pool, account_id: UUID | None = None, patience_seconds: float = PATIENCE_SECONDS) -> Any:  # noqa: ANN401 - a Fake, in the place of a connection
     """A connection of this pool."""
-    return await pool.take(account_id, patience_seconds=patience_seconds)
+    with Timeout(patience_seconds):
+        return await pool.take(account_id)
 
 
 async def test_connections_are_made_when_they_are_needed_and_used_again() -> None:

@@ -75,6 +75,23 @@ async def test_time_that_is_not_counted() -> None:
         assert timeout.ends(asyncio.CancelledError)
 
 
+async def test_more_time_than_it_was_given() -> None:
+    with Timeout(SHORT_SECONDS) as timeout:
+        timeout.extend(LONG_SECONDS)
+        await asyncio.sleep(2 * TICK_SECONDS)
+    assert not timeout.has_passed
+
+
+async def test_less_time_than_it_was_given() -> None:
+    async def limited() -> None:
+        with Timeout(LONG_SECONDS) as timeout:
+            timeout.extend(SHORT_SECONDS)
+            await forever()
+
+    with pytest.raises(TimeoutError):
+        await limited()
+
+
 async def test_many_at_once() -> None:
     """Each breaks off its own task."""
 

@@ -7,7 +7,7 @@ from uuid import UUID
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from customary.api.paging import PaginationBody
-from customary.api.wire import Id, Text, Time, Wire, or_unset, time_text
+from customary.api.wire import Id, Text, Time, Wire, or_unset, time_form
 from customary.domain import contacts as contact_rules
 from customary.domain.aliases import OwnedAlias
 from customary.domain.customer import Alias, Customer, state_problem
@@ -75,7 +75,7 @@ def _alias_to_wire(alias: Alias, customer: Customer, account_id: object) -> Alia
         sequence_account_id=str(account_id),
         customer_id=str(customer.id),
         value=alias.value,
-        created_at=time_text(alias.created_at),
+        created_at=time_form(alias.created_at),
     )
 
 
@@ -86,8 +86,8 @@ def customer_alias_to_wire(owned: OwnedAlias, account_id: object) -> CustomerAli
         sequence_account_id=str(account_id),
         customer_id=str(owned.customer_id),
         value=owned.alias.value,
-        created_at=time_text(owned.alias.created_at),
-        deleted_at=or_unset(owned.deleted_at and time_text(owned.deleted_at)),
+        created_at=time_form(owned.alias.created_at),
+        deleted_at=or_unset(owned.deleted_at and time_form(owned.deleted_at)),
         label=or_unset(owned.alias.label),
     )
 

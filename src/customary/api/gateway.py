@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 import structlog
 
-from customary import errors
+from customary import errors, logs
 from customary.api import auth, conditions, failures, guard, limits, reading, versions, writes
 from customary.api.endpoint import Call, Endpoint
 from customary.api.http import Request, Response, query_parameters
@@ -19,7 +19,6 @@ from customary.api.request_metrics import METHODS, NONE, RequestMetrics
 from customary.api.version import Version
 from customary.domain.account import ApiKey
 from customary.domain.activity import ActorType, Caller
-from customary.logs import places
 from customary.storage.database import Database
 from customary.storage.failures import IN_DOUBT
 from customary.timeouts import Timeout
@@ -94,7 +93,7 @@ def _defect(exchange: _Exchange, error: Exception) -> errors.Failure:
     if isinstance(error, MemoryError):
         _log.error("memory_exhausted", request_id=exchange.request_id)
         return errors.Unavailable("There is no memory for this request right now; try again in a moment.")
-    _log.error("request_failed", request_id=exchange.request_id, places=places(error))
+    _log.error("request_failed", request_id=exchange.request_id, places=logs.places(error))
     message = f"Something went wrong on our side. Tell the operator the request id {exchange.request_id}."
     return errors.Internal(message)
 
@@ -188,8 +187,7 @@ async def _write(
 
 def _log_request(request: Request, exchange: _Exchange, response: Response, seconds: float) -> None:
     """One line for each request. The path is the route's template: a path's parameters can be personal data."""
-    _log.info(
-        "request",
+    logs.answered(
         request_id=exchange.request_id,
         method=request.method if request.method in METHODS else None,
         path=exchange.endpoint.path if exchange.endpoint else None,
@@ -197,5 +195,5 @@ def _log_request(request: Request, exchange: _Exchange, response: Response, seco
         version=exchange.version.date,
         account_id=exchange.key.account_id if exchange.key else None,
         client_id=exchange.key.client_id if exchange.key else None,
-        duration_ms=round(seconds * 1000, 2),
+        seconds=seconds,
     )

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from customary.api.http import Receive, Scope
 from customary.errors import Invalid, Problem, RequestTimeout, Unavailable
+from customary.timeouts import Timeout
 
 MAXIMUM_HELD_BYTES = 64 * 1024 * 1024
 SMALL_BYTES = 64 * 1024
@@ -60,14 +61,14 @@ class Body:
 
     def __init__(self, scope: Scope, receive: Receive, patience: Patience, room: Room) -> None:
         """`scope` and `receive` are what the server gave."""
-        headers = dict[bytes, bytes](scope["headers"])
+        headers: dict[bytes, bytes] = dict(scope["headers"])
         length = headers.get(b"content-length", b"0")
         self._server_receive = receive
         self._patience = patience
         self._room = room
         self._length = int(length[:20]) if length.isdigit() else 0
         self._is_awaited = b"expect" in headers
-        self._is_complete = self._length == 0 and b"transfer-encoding" not in headers
+        self.is_complete = self._length == 0 and b"transfer-encoding" not in headers
         self._is_lost = False
         self._deadline: float | None = None
         self._held_bytes = 0
@@ -84,7 +85,7 @@ class Body:
         if self._deadline is None:
             self._deadline = now + self._patience.total_seconds
         try:
-            async with asyncio.timeout_at(min(now + self._patience.pause_seconds, self._deadline)):
+            with Timeout(min(self._patience.pause_seconds, self._deadline - now)):
                 message = await self._next()
         except TimeoutError:
             self._is_lost = True
@@ -98,13 +99,13 @@ class Body:
 
     async def settle(self) -> bool:
         """Read what is left of a small body at once; whether the connection can carry another request."""
-        if not (self._is_complete or self._is_lost or self._is_awaited or self._length > SMALL_BYTES):
+        if not (self.is_complete or self._is_lost or self._is_awaited or self._length > SMALL_BYTES):
             await self._discard(SMALL_BYTES, _SETTLING_SECONDS, _SETTLING_SECONDS)
-        return self._is_complete
+        return self.is_complete
 
     async def linger(self) -> None:
         """Let a client that is still sending come to its end, or to that of our patience."""
-        if not (self._is_complete or self._is_lost):
+        if not (self.is_complete or self._is_lost):
             await self._discard(_LINGERING_BYTES, _LINGERING_PAUSE_SECONDS, _LINGERING_SECONDS)
 
     def release(self) -> None:
@@ -120,7 +121,7 @@ class Body:
     async def _next(self) -> MutableMapping[str, Any]:
         message = await self._server_receive()
         self._is_lost = message["type"] == "http.disconnect"
-        self._is_complete = not (self._is_lost or message.get("more_body", False))
+        self.is_complete = not (self._is_lost or message.get("more_body", False))
         return message
 
     def _hold(self, size: int) -> None:
@@ -134,6 +135,6 @@ class Body:
     async def _discard(self, most_bytes: int, pause_seconds: float, total_seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(total_seconds):
-                while most_bytes > 0 and not (self._is_complete or self._is_lost):
+                while most_bytes > 0 and not (self.is_complete or self._is_lost):
                     async with asyncio.timeout(pause_seconds):
                         most_bytes -= len((await self._next()).get("body", b""))

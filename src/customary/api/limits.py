@@ -13,6 +13,7 @@ import os
 import struct
 import tempfile
 import time
+from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import IO
@@ -46,6 +47,11 @@ _QUIET_SECONDS = 10.0
 _log = structlog.get_logger("customary.limits")
 
 
+@lru_cache(maxsize=1_024)
+def _policy(name: str, limit: int) -> bytes:
+    return f'"{name}";q={limit};w={WINDOW_SECONDS:.0f}'.encode()
+
+
 class Decision(Struct, frozen=True):
     """What is left of a limit in its window; less than nothing when it has been used up."""
 
@@ -68,7 +74,7 @@ class Decision(Struct, frozen=True):
     def headers(self) -> tuple[tuple[bytes, bytes], ...]:
         """The RateLimit fields, in the form of the IETF's draft."""
         return (
-            (b"ratelimit-policy", f'"{self.policy}";q={self.limit};w={WINDOW_SECONDS:.0f}'.encode()),
+            (b"ratelimit-policy", _policy(self.policy, self.limit)),
             (b"ratelimit", f'"{self.policy}";r={max(0, self.remaining)};t={self.reset_seconds}'.encode()),
         )
 

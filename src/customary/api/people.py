@@ -6,7 +6,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from customary.api.endpoint import Call
 from customary.api.paging import Cursor, Limit, PageParameters, Pager, PaginationBody, pager
-from customary.api.wire import Country, Email, Id, Time, Wire, time_text
+from customary.api.wire import Country, Email, Id, Time, Wire, time_form
 from customary.domain.account import Company
 from customary.domain.page import Page
 from customary.domain.user import User
@@ -67,7 +67,7 @@ def account_to_wire(company: Company) -> SequenceAccountBody:
     """This account as every version shows it."""
     return SequenceAccountBody(
         id=str(company.id),
-        created_at=time_text(company.created_at),
+        created_at=time_form(company.created_at),
         sequence_organisation_id=str(company.sequence_organisation_id),
         company_name=company.company_name,
         company_number=company.company_number,

@@ -8,7 +8,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from customary.api.endpoint import Call
 from customary.api.paging import PageParameters, Pager, pager
-from customary.api.wire import Id, RequiredText, Time, Wire, or_unset, time_text
+from customary.api.wire import Id, RequiredText, Time, Wire, or_unset, time_form
 from customary.domain.notification import Channel, NotificationType, Policy
 from customary.storage.database import Reading
 
@@ -79,7 +79,7 @@ def policy_fields(policy: Policy, account_id: UUID, *, with_secret: bool) -> Pol
     """What every version shows of this policy. Its secret is shown once, like that of an API key."""
     return PolicyFields(
         id=str(policy.id),
-        created_at=time_text(policy.created_at),
+        created_at=time_form(policy.created_at),
         sequence_account_id=str(account_id),
         name=policy.name,
         recipients=list(policy.recipients),

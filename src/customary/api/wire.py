@@ -5,7 +5,7 @@ A field says its rule once, in its type: the reader (`reading.py`) enforces it a
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import Annotated, Any, TypeAlias, TypeVar, dataclass_transform
+from typing import Annotated, Any, TypeAlias, TypeVar, cast, dataclass_transform
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, StructMeta, UnsetType
@@ -133,6 +133,12 @@ def time_text(time: datetime) -> str:
     """RFC 3339 in UTC, microseconds kept, trailing zeros dropped: `2021-01-02T10:55:00.12Z`."""
     text = (time if time.tzinfo is UTC else time.astimezone(UTC)).isoformat()[:_WITHOUT_OFFSET]
     return f"{text.rstrip('0')}Z" if time.microsecond else f"{text}Z"
+
+
+def time_form(time: datetime) -> str:
+    """The same in a body that is going to be written: the time itself where msgspec writes just that, and faster."""
+    is_written_so = time.tzinfo is UTC and (time.microsecond % 10 or not time.microsecond)
+    return cast("str", time) if is_written_so else time_text(time)
 
 
 _WITHOUT_OFFSET = -len("+00:00")

@@ -4,7 +4,6 @@ They are committed together before a byte of the answer is sent, so no crash can
 """
 
 import asyncio
-import contextlib
 import hashlib
 import random
 from contextlib import AbstractAsyncContextManager
@@ -58,14 +57,17 @@ class _Undone(Exception):
 async def run(database: Database, write: Write) -> Response:
     """The answer to this write, which is committed by then. One that was in another's way is tried again."""
     crashpoint("write.before_begin")
+    attempts = _ATTEMPTS
     if write.endpoint.only_adds and not write.is_dry_run:
-        with contextlib.suppress(NotAdded):
+        try:
             return await _at_once(database, write)
-    for attempt in range(1, _ATTEMPTS + 1):
+        except NotAdded as refusal:
+            attempts -= refusal.is_of_database
+    for attempt in range(1, attempts + 1):
         try:
             return await _once(database, write)
         except errors.Contended:
-            if attempt == _ATTEMPTS:
+            if attempt == attempts:
                 raise
             # Jitter, so that two that met once do not meet again; nothing depends on its being unpredictable.
             await asyncio.sleep(random.uniform(0, _LONGEST_PAUSE_SECONDS))  # noqa: S311

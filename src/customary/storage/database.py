@@ -8,7 +8,7 @@ A connection that is in doubt is dropped, never given back: see `_Use`.
 
 import asyncio
 from collections.abc import AsyncGenerator, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self, TypeAlias
@@ -38,7 +38,7 @@ __all__ = ["Beginning", "Bound", "Connection", "Database", "Reading", "Record", 
 
 ACQUIRE_TIMEOUT_SECONDS = 1.0
 _OVER = frozenset({Meaning.LOST, Meaning.GONE})
-_UNDONE = frozenset({Meaning.AGAIN, Meaning.REFUSED, Meaning.LATER})
+_TO_BE_EXPLAINED = frozenset({Meaning.AGAIN, Meaning.REFUSED})
 
 BEGIN = "SELECT now()"
 BEGIN_WORK = "SELECT set_config('app.work', 'on', true), set_config('app.account', '', true)"
@@ -99,7 +99,8 @@ class _Use:
 
     def __init__(self, database: "Database", account_id: UUID | None, seconds: float) -> None:
         self._database, self._account_id = database, account_id
-        self._timeout = Timeout(seconds)
+        self._seconds = seconds
+        self._timeout = Timeout(min(ACQUIRE_TIMEOUT_SECONDS, seconds))
         self.commit: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -109,6 +110,7 @@ class _Use:
         except BaseException as error:
             self._end(error)
             raise
+        self._timeout.extend(self._seconds)
         self.generation = self.connection.generation
         return self
 
@@ -146,6 +148,41 @@ class _Use:
             raise cause from error
 
 
+class _Reading:
+    """One use of a connection for reads of an account, which gives what they are done with.
+
+    A class for the same reason.
+    """
+
+    def __init__(self, use: _Use, account_id: UUID, keys: KeyRing) -> None:
+        self._use, self._account_id, self._keys = use, account_id, keys
+        self._session: AbstractAsyncContextManager[None] | None = None
+
+    async def __aenter__(self) -> Bound:
+        connection = (await self._use.__aenter__()).connection
+        try:
+            if connection.process is not None:
+                self._session = _in_one_session(connection)
+                await self._session.__aenter__()
+            if connection.bound_to != self._account_id or self._session is not None:
+                await connection.bind(self._account_id)
+        except BaseException as error:
+            await self._use.__aexit__(type(error), error, error.__traceback__)
+            raise
+        return Bound(self._account_id, connection, self._keys)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            try:
+                await self._session.__aexit__(kind, error, trace)
+            except BaseException as failure:
+                await self._use.__aexit__(type(failure), failure, failure.__traceback__)
+                raise
+        await self._use.__aexit__(kind, error, trace)
+
+
 class Database:
     """The connections of one process to one database, all of them in the service's role."""
 
@@ -174,8 +211,8 @@ class Database:
         connector = Connector(url, limits, metrics)
         pool = Pool(connector, pool_size, metrics)
         try:
-            async with asyncio.timeout(limits.use_seconds):
-                connection = await pool.take(None, patience_seconds=limits.use_seconds)
+            with Timeout(limits.use_seconds):
+                connection = await pool.take(None)
                 secret = await connection.fetchval("SELECT cursor_secret FROM installation")
         except BaseException:
             pool.end()
@@ -192,19 +229,9 @@ class Database:
         self._connector.generation += 1
         self._pool.end_free()
 
-    @asynccontextmanager
-    async def reading(self, account_id: UUID) -> AsyncGenerator[Bound]:
+    def reading(self, account_id: UUID) -> "_Reading":
         """A connection for reads of this account. Raises `Unavailable` while the database cannot answer."""
-        async with self._use(account_id) as use:
-            connection = use.connection
-            if connection.process is not None:
-                async with _in_one_session(connection):
-                    await connection.bind(account_id)
-                    yield Bound(account_id, connection, self.keys)
-                return
-            if connection.bound_to != account_id:
-                await connection.bind(account_id)
-            yield Bound(account_id, connection, self.keys)
+        return _Reading(self._use(account_id), account_id, self.keys)
 
     @asynccontextmanager
     async def transaction(
@@ -242,9 +269,9 @@ class Database:
             try:
                 await use.committed(additions.send(use.connection))
             except OF_DATABASE as error:
-                if meaning_of(error) not in _UNDONE:
+                if meaning_of(error) not in _TO_BE_EXPLAINED:
                     raise
-                raise NotAdded from error
+                raise NotAdded(is_of_database=True) from error
 
     @asynccontextmanager
     async def working(self) -> AsyncGenerator[Connection]:
@@ -288,8 +315,8 @@ class Database:
         return _Use(self, account_id, self._connector.limits.use_seconds)
 
     async def take(self, account_id: UUID | None) -> TenantConnection:
-        """A connection of the pool. Raises `TimeoutError` where none gets free, and what opening one does."""
-        return await self._pool.take(account_id, patience_seconds=ACQUIRE_TIMEOUT_SECONDS)
+        """A connection of the pool. Raises what opening one raises."""
+        return await self._pool.take(account_id)
 
     def give_back(self, use: _Use) -> None:
         """For the next one, unless it was opened to a server that is the wrong one by now."""

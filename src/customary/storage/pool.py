@@ -15,7 +15,6 @@ import asyncpg
 
 from customary.storage.connections import TenantConnection
 from customary.storage.pool_metrics import PoolMetrics
-from customary.timeouts import Timeout
 
 _LONGEST_IDLE_SECONDS = 300.0
 
@@ -32,11 +31,11 @@ class Pool:
         self._is_ended = False
         self._waiting: deque[asyncio.Future[TenantConnection | None]] = deque()
 
-    async def take(self, account_id: UUID | None, *, patience_seconds: float) -> TenantConnection:
+    async def take(self, account_id: UUID | None) -> TenantConnection:
         """A connection for one use: if there is a choice, one that sees this account's rows already.
 
-        Raises `TimeoutError` when none gets free in time, `asyncpg.InterfaceError` after `end`, and what `connect`
-        raises.
+        It waits until one gets free, however long that is; whoever takes says how long they wait. Raises
+        `asyncpg.InterfaceError` after `end`, and what `connect` raises.
         """
         if self._is_ended:
             raise asyncpg.InterfaceError("the connections were ended")
@@ -44,8 +43,7 @@ class Pool:
         try:
             connection = self._free_one(account_id)
             if connection is None:
-                with Timeout(patience_seconds):
-                    connection = await self._next(account_id)
+                connection = await self._next(account_id)
         finally:
             self._metrics.waited(time.perf_counter() - began)
         if connection not in self._taken:  # as it is where it was passed on

@@ -81,7 +81,14 @@ class Statements:
 
 
 class NotAdded(Exception):
-    """What was to be added by one statement has to be done by a transaction of several. Nothing was changed."""
+    """What was to be added by one statement has to be done by a transaction of several. Nothing was changed.
+
+    `is_of_database` says that the database was asked, and undid it.
+    """
+
+    def __init__(self, *, is_of_database: bool = False) -> None:
+        super().__init__()
+        self.is_of_database = is_of_database
 
 
 class Additions:
@@ -115,7 +122,7 @@ class Additions:
         try:
             await connection.fetch(_alone(tuple(self._texts), tuple(self._expected)), *self._parameters)
         except asyncpg.DivisionByZeroError:
-            raise NotAdded from None
+            raise NotAdded from None  # it says that something did not come out as expected
 
     def __getattr__(self, _name: str) -> Never:
         raise NotAdded
@@ -129,8 +136,12 @@ def _together(texts: tuple[str, ...], told: tuple[int, ...]) -> str:
 
 @lru_cache(maxsize=256)
 def _alone(texts: tuple[str, ...], expected: tuple[tuple[int, int], ...]) -> str:
-    """One statement that does all of these, or fails where one in `expected` returns another number of values."""
-    conditions = [f"cardinality({_values(number)}) = {count}" for number, count in expected]
+    """One statement that does all of these, or fails where one in `expected` returns another number of values.
+
+    What was added last is looked at first, and nothing else is done where it is not as expected: so whoever has to have
+    a lock comes last, and nobody waits for rows of another one who has it.
+    """
+    conditions = [f"cardinality({_values(number)}) = {count}" for number, count in reversed(expected)]
     return f"{_kept(texts)} SELECT 1 / ({' AND '.join(conditions) or 'true'})::int"
 
 

@@ -33,7 +33,7 @@ from customary.api.wire import (
     one_of,
     or_none,
     or_unset,
-    time_text,
+    time_form,
 )
 from customary.domain.contacts import FlatContacts
 from customary.domain.customer import (
@@ -248,7 +248,7 @@ def to_wire(customer: Customer, account_id: UUID) -> CustomerBody:
     contact = flat_contact(customer)
     return CustomerBody(
         id=str(customer.id),
-        created_at=time_text(customer.created_at),
+        created_at=time_form(customer.created_at),
         sequence_account_id=str(account_id),
         legal_name=customer.legal_name,
         contact_name=contact.name,
@@ -260,7 +260,7 @@ def to_wire(customer: Customer, account_id: UUID) -> CustomerBody:
         tax_status=customer.tax_status,
         label=or_unset(customer.label),
         external_ids=[_link_to_wire(link) for link in customer.links if link.service in VIEW.services],
-        archived_at=or_unset(customer.archived_at and time_text(customer.archived_at)),
+        archived_at=or_unset(customer.archived_at and time_form(customer.archived_at)),
     )
 
 
@@ -288,7 +288,7 @@ def _address_to_wire(address: Address) -> AddressBody:
 
 def _link_to_wire(link: Link) -> LinkBody:
     return LinkBody(
-        key=link.service, value=link.external_id, sync_time=time_text(link.last_synced_at or link.created_at)
+        key=link.service, value=link.external_id, sync_time=time_form(link.last_synced_at or link.created_at)
     )
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 from msgspec import UNSET, Meta, UnsetType
 
 from customary.api.endpoint import Call, Routes
-from customary.api.wire import Email, Id, Text, Time, Wire, or_unset, time_text
+from customary.api.wire import Email, Id, Text, Time, Wire, or_unset, time_form
 from customary.domain.contacts import BillingPreference, Contact, ContactWrite
 from customary.domain.values import parse_id
 from customary.operations.contacts import archive_contact, create_contact, update_contact
@@ -61,9 +61,9 @@ def to_wire(contact: Contact) -> ContactBody:
         name=contact.name,
         email=contact.email,
         billing_preference=contact.billing_preference,
-        created_at=time_text(contact.created_at),
-        updated_at=time_text(contact.updated_at),
-        archived_at=or_unset(contact.archived_at and time_text(contact.archived_at)),
+        created_at=time_form(contact.created_at),
+        updated_at=time_form(contact.updated_at),
+        archived_at=or_unset(contact.archived_at and time_form(contact.archived_at)),
     )
 
 

@@ -32,7 +32,7 @@ from customary.api.wire import (
     one_of,
     or_none,
     or_unset,
-    time_text,
+    time_form,
 )
 from customary.domain.contacts import FlatContacts
 from customary.domain.customer import (
@@ -241,7 +241,7 @@ def to_wire(customer: Customer) -> CustomerBody:
     contact = flat_contact(customer)
     return CustomerBody(
         id=str(customer.id),
-        created_at=time_text(customer.created_at),
+        created_at=time_form(customer.created_at),
         legal_name=customer.legal_name,
         contact_name=contact.name,
         address=_address_to_wire(customer.address),
@@ -252,7 +252,7 @@ def to_wire(customer: Customer) -> CustomerBody:
         tax_status=customer.tax_status,
         label=or_unset(customer.label),
         integration_ids=[_link_to_wire(link) for link in customer.links if link.service in VIEW.services],
-        archived_at=or_unset(customer.archived_at and time_text(customer.archived_at)),
+        archived_at=or_unset(customer.archived_at and time_form(customer.archived_at)),
     )
 
 
@@ -282,7 +282,7 @@ def _link_to_wire(link: Link) -> LinkBody:
     return LinkBody(
         service=link.service,
         id=link.external_id,
-        last_synced=or_unset(link.last_synced_at and time_text(link.last_synced_at)),
+        last_synced=or_unset(link.last_synced_at and time_form(link.last_synced_at)),
     )
 
 

@@ -8,7 +8,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from customary.api.endpoint import Call, Routes
 from customary.api.paging import Cursor, Limit, PageParameters, PaginationBody, pager
-from customary.api.wire import Id, Time, Wire, or_unset, rule, time_text
+from customary.api.wire import Id, Time, Wire, or_unset, rule, time_form, time_text
 from customary.domain.activity import Activity, ActorType, Caller, FieldChange, ObjectType, Reference, Verb
 from customary.domain.values import parse_id
 from customary.storage import activity_logs
@@ -141,7 +141,7 @@ def to_wire(activity: Activity, account_id: UUID) -> ActivityLogBody:
         api_version=activity.caller.api_version or UNSET,
         origin=activity.caller.origin,
         trace_id=activity.caller.request_id,
-        created_at=time_text(activity.created_at),
+        created_at=time_form(activity.created_at),
         activity_log_items=[_item(activity)],
     )
 

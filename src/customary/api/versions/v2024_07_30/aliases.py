@@ -17,7 +17,7 @@ from customary.api.bodies import (
 from customary.api.endpoint import Call, Routes
 from customary.api.paging import Cursor, Limit, PageParameters, pager
 from customary.api.versions.v2024_07_30.customers import AddressBody, LinkBody, address_to_wire, link_to_wire
-from customary.api.wire import Filter, Id, RequiredText, Text, Time, Wire, or_none, or_unset, time_text
+from customary.api.wire import Filter, Id, RequiredText, Text, Time, Wire, or_none, or_unset, time_form
 from customary.domain.aliases import AliasWrite, OwnedAlias
 from customary.domain.customer import Customer, TaxStatus
 from customary.domain.values import parse_id
@@ -68,7 +68,7 @@ def to_wire(customer: Customer) -> FlatCustomerBody:
     contact = flat_contact(customer)
     return FlatCustomerBody(
         id=str(customer.id),
-        created_at=time_text(customer.created_at),
+        created_at=time_form(customer.created_at),
         legal_name=customer.legal_name,
         contact_name=contact.name,
         address=address_to_wire(customer.address),
@@ -77,7 +77,7 @@ def to_wire(customer: Customer) -> FlatCustomerBody:
         url=or_unset(customer.url),
         label=or_unset(customer.label),
         integration_ids=[link_to_wire(link) for link in customer.links],
-        archived_at=or_unset(customer.archived_at and time_text(customer.archived_at)),
+        archived_at=or_unset(customer.archived_at and time_form(customer.archived_at)),
         billing_emails=contact.billing_emails,
         tax_status=customer.tax_status,
     )

@@ -23,7 +23,7 @@ from customary.api.wire import (
     one_of,
     or_none,
     or_unset,
-    time_text,
+    time_form,
 )
 from customary.domain.contacts import BillingPreference, Contact, ContactWrite
 from customary.domain.customer import (
@@ -239,8 +239,8 @@ def listed(customer: Customer) -> dict[str, Any]:
     """The fields of a customer that this version's lists show."""
     return {
         "id": str(customer.id),
-        "created_at": time_text(customer.created_at),
-        "updated_at": time_text(customer.updated_at),
+        "created_at": time_form(customer.created_at),
+        "updated_at": time_form(customer.updated_at),
         "organizations": [organization_to_wire(each) for each in customer.organizations],
         "legal_name": customer.legal_name,
         "address": address_to_wire(customer.address),
@@ -248,7 +248,7 @@ def listed(customer: Customer) -> dict[str, Any]:
         "domain": or_unset(customer.domain),
         "label": or_unset(customer.label),
         "integration_ids": [link_to_wire(link) for link in customer.links],
-        "archived_at": or_unset(customer.archived_at and time_text(customer.archived_at)),
+        "archived_at": or_unset(customer.archived_at and time_form(customer.archived_at)),
         "tax_status": customer.tax_status,
         "custom_properties": customer.custom_properties,
     }
@@ -280,7 +280,7 @@ def link_to_wire(link: Link) -> LinkBody:
     return LinkBody(
         service=link.service,
         id=link.external_id,
-        last_synced=or_unset(link.last_synced_at and time_text(link.last_synced_at)),
+        last_synced=or_unset(link.last_synced_at and time_form(link.last_synced_at)),
         is_pending=link.is_pending,
     )
 
@@ -292,9 +292,9 @@ def contact_to_wire(contact: Contact) -> ContactBody:
         name=contact.name,
         email=contact.email,
         billing_preference=contact.billing_preference,
-        created_at=time_text(contact.created_at),
-        updated_at=time_text(contact.updated_at),
-        archived_at=or_unset(contact.archived_at and time_text(contact.archived_at)),
+        created_at=time_form(contact.created_at),
+        updated_at=time_form(contact.updated_at),
+        archived_at=or_unset(contact.archived_at and time_form(contact.archived_at)),
     )
 
 

@@ -10,7 +10,7 @@ from customary.api.paging import DEFAULT_LIMIT, Cursor, Limit, PageParameters, P
 from customary.api.policies import Recipient, ShownRecipient
 from customary.api.versions.v2024_07_30 import notification_policies as policies
 from customary.api.versions.v2024_07_30.activity_logs import IdFilter
-from customary.api.wire import GivenTime, Id, Time, Wire, one_of, or_none, or_unset, time_of, time_text
+from customary.api.wire import GivenTime, Id, Time, Wire, one_of, or_none, or_unset, time_form, time_of
 from customary.domain import delivery as rules
 from customary.domain.activity import RESOURCE_TYPE, EventType
 from customary.domain.delivery import EndpointState, State
@@ -195,9 +195,9 @@ def to_wire(delivery: Delivery) -> DeliveryBody:
         is_in_flight=delivery.is_in_flight,
         attempts=delivery.attempts,
         attempts_left=delivery.attempts_left,
-        created_at=time_text(delivery.created_at),
-        next_attempt_at=or_unset(due_at and time_text(due_at)),
-        finished_at=or_unset(finished_at and time_text(finished_at)),
+        created_at=time_form(delivery.created_at),
+        next_attempt_at=or_unset(due_at and time_form(due_at)),
+        finished_at=or_unset(finished_at and time_form(finished_at)),
         last_outcome=or_unset(outcome),
         last_response_status=or_unset(delivery.last_status),
         last_error=or_unset(delivery.last_error),
@@ -209,7 +209,7 @@ def attempt_to_wire(attempt: Attempt) -> AttemptBody:
     has_answer = attempt.response_status is not None
     return AttemptBody(
         number=attempt.number,
-        started_at=time_text(attempt.started_at),
+        started_at=time_form(attempt.started_at),
         duration_milliseconds=attempt.duration_milliseconds,
         outcome=attempt.outcome,
         response_status=or_unset(attempt.response_status),

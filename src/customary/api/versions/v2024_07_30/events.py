@@ -9,7 +9,7 @@ from customary.api.endpoint import Call, Routes
 from customary.api.paging import DEFAULT_LIMIT, Limit
 from customary.api.versions.v2024_07_30.activity_logs import IdFilter
 from customary.api.versions.v2024_07_30.customers import CustomerBody, to_wire
-from customary.api.wire import GivenTime, Id, Time, Wire, one_of, time_of, time_text
+from customary.api.wire import GivenTime, Id, Time, Wire, one_of, time_form, time_of
 from customary.domain.activity import RESOURCE_TYPE, Event, EventType
 from customary.domain.values import parse_id
 from customary.errors import Invalid, Problem
@@ -91,7 +91,7 @@ def to_body(event: Event) -> EventBody:
     """This event as this version shows it."""
     return EventBody(
         id=str(event.id),
-        created_at=time_text(event.created_at),
+        created_at=time_form(event.created_at),
         notification_type=event.type,
         resource_type=RESOURCE_TYPE,
         resource_id=str(event.customer.id),

@@ -8,7 +8,7 @@ from customary.api.endpoint import Call, Routes
 from customary.api.policies import Recipient, ShownRecipient
 from customary.api.versions.v2024_07_30 import notification_policies as policies
 from customary.api.versions.v2024_07_30.deliveries import RecipientState
-from customary.api.wire import Time, Wire, or_unset, time_text
+from customary.api.wire import Time, Wire, or_unset, time_form
 from customary.domain.notification import Policy
 from customary.domain.values import parse_id
 from customary.operations.notification_policies import set_order
@@ -80,8 +80,8 @@ async def _recipients(reading: Reading, call: Call) -> RecipientList:
                 recipient=each.recipient,
                 state=each.state,
                 consecutive_failures=each.failures,
-                failing_since=or_unset(each.failing_since and time_text(each.failing_since)),
-                next_probe_at=or_unset(each.next_probe_at and time_text(each.next_probe_at)),
+                failing_since=or_unset(each.failing_since and time_form(each.failing_since)),
+                next_probe_at=or_unset(each.next_probe_at and time_form(each.next_probe_at)),
                 reason=or_unset(each.reason),
                 pending_deliveries=each.pending,
             )
