@@ -174,6 +174,31 @@ async def test_a_lane_that_is_full_does_not_stand_in_the_way(queue: Queue) -> No
     assert [job.lane_id for job in await queue.claim(3)] == [last]
 
 
+async def test_a_lane_where_all_waits_for_something_earlier_does_not_stand_in_the_way(queue: Queue) -> None:
+    """Where there is room for one more of an account, it is not kept for work that may not begin yet."""
+    account_id = await queue.account()
+    for _ in range(5):
+        await queue.add(account_id, await queue.lane(account_id, is_ordered=True), 3, sequence_id=uuid4())
+    assert {job.number for job in await queue.claim()} == {1}
+    last = await queue.lane(account_id)
+    await queue.add(account_id, last, 2)
+    held = {account_id: 5}
+    assert [job.lane_id for job in await queue.claim(most_for_account=6, held=held)] == [last]
+
+
+async def test_lanes_take_turns_where_there_is_room_for_few(queue: Queue) -> None:
+    account_id = await queue.account()
+    lanes = [await queue.lane(account_id) for _ in range(6)]
+    for lane_id in lanes:
+        await queue.add(account_id, lane_id, 4)
+    taken = list[UUID]()
+    for _ in range(6):
+        [job] = await queue.claim(most_for_account=1)
+        taken.append(job.lane_id)
+        assert await queue.finish(job)
+    assert sorted(taken) == sorted(lanes)
+
+
 async def test_whoever_was_overtaken_records_nothing(queue: Queue) -> None:
     """A worker that slept past its lease finds its work claimed by another one, whose result counts alone."""
     account_id = await queue.account()

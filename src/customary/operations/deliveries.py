@@ -1,12 +1,17 @@
-"""Telling the recipients of notification policies: one attempt at a time, outside any transaction."""
+"""Telling the recipients of notification policies: one attempt at a time, outside any transaction.
+
+What attempts of one account need to know, and that they succeeded, goes to the database together for as many as there
+are at the moment. Where that fails, and for all that did not simply succeed, each is on its own.
+"""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import assert_never
 from uuid import UUID
 
 import structlog
+from msgspec import Struct
 
 from customary.connectors.mail import Mailer
 from customary.connectors.webhook import WebhookSender
@@ -21,10 +26,11 @@ from customary.domain.notification import Channel
 from customary.errors import Undecryptable, UnknownVersion
 from customary.metrics.process import Metrics
 from customary.operations.delivery_metrics import ALERT, DeliveryMetrics
+from customary.operations.gathering import Gathering
 from customary.operations.recording import record
 from customary.operations.work import SERVICE, persistently
 from customary.storage import deliveries, endpoints, jobs, policy_secrets, replays
-from customary.storage.database import Database, Tx
+from customary.storage.database import Database, Reading, Tx
 from customary.storage.deliveries import Notice, Order
 from customary.storage.endpoints import Endpoint
 
@@ -32,6 +38,14 @@ REMOVED = "Its recipient was removed from the policy, or the policy deleted."
 _NO_MAIL = "This service has no mail server. Its operator can name one with CUSTOMARY_SMTP_URL and CUSTOMARY_MAIL_FROM."
 
 _log = structlog.get_logger("customary.deliveries")
+
+
+class _Prepared(Struct, frozen=True):
+    """What is to be sent, with what signs it, and the bodies that were made so far of what was looked up with it."""
+
+    order: Order
+    secrets: Sequence[str] | Undecryptable
+    bodies: dict[tuple[UUID, str], bytes]
 
 
 class Courier:
@@ -51,21 +65,24 @@ class Courier:
         self._webhooks = webhooks
         self._mailer = mailer
         self._payload = payload
+        self._prepared = Gathering(self._look_up)
+        self._delivered = Gathering(self._record_delivered)
 
     async def deliver(self, job: Job) -> None:
         """Make one attempt and record it. Raises `Failure` where the database does not answer for minutes."""
-        order = await persistently(lambda: self._look_up(job))
-        if order is None:
+        prepared = await self._prepare(job)
+        if prepared is None:
             await persistently(lambda: self._cancel(job))
             return
         crashpoint("delivery.before_send")
-        answer = await self._send(job, order)
+        answer = await self._send(job, prepared)
         if answer is None:
             await persistently(lambda: self._cancel(job))
             return
-        self._metrics.attempted(order.channel.value, answer)
+        self._metrics.attempted(prepared.order.channel.value, answer)
         crashpoint("delivery.after_send")
-        await persistently(lambda: self._record(job, order, answer))
+        if answer.outcome is not Outcome.DELIVERED or not await self._is_recorded(job, answer):
+            await persistently(lambda: self._record(job, prepared.order, answer))
         crashpoint("delivery.after_commit")
 
     async def alert(self, job: Job) -> None:
@@ -78,13 +95,38 @@ class Courier:
         self._metrics.attempted(ALERT, answer)
         await persistently(lambda: self._record_alert(job, answer))
 
-    async def _look_up(self, job: Job) -> Order | None:
-        async with self._database.reading(job.account_id) as reading:
-            return await deliveries.find(reading, job)
+    async def _prepare(self, job: Job) -> _Prepared | None:
+        """What to send, looked up together with others; None where nobody waits for it any more."""
+        try:
+            return await self._prepared.ask(job.account_id, job)
+        except Exception:  # noqa: BLE001 - on its own it shows whose trouble that was
+            return await persistently(lambda: self._prepare_alone(job))
 
-    async def _secrets(self, job: Job, order: Order) -> tuple[str, ...]:
-        async with self._database.reading(job.account_id) as reading:
-            return await policy_secrets.live(reading, order.policy_id)
+    async def _prepare_alone(self, job: Job) -> _Prepared | None:
+        [prepared] = await self._look_up(job.account_id, [job])
+        return prepared
+
+    async def _look_up(self, account_id: UUID, sought: Sequence[Job]) -> list[_Prepared | None]:
+        async with self._database.reading(account_id) as reading:
+            orders = await deliveries.find(reading, sought)
+            policies = {each.policy_id for each in orders if each is not None and each.channel is Channel.WEBHOOK}
+            secrets = {policy_id: await _secrets(reading, policy_id) for policy_id in policies}
+        bodies = dict[tuple[UUID, str], bytes]()
+        return [each and _Prepared(each, secrets.get(each.policy_id, ()), bodies) for each in orders]
+
+    async def _is_recorded(self, job: Job, answer: Answer) -> bool:
+        """Whether that it was delivered is stored together with others; where not, it is to be recorded alone."""
+        try:
+            return await self._delivered.ask(job.account_id, (job, answer))
+        except Exception:  # noqa: BLE001 - maybe it is stored: then its lease is over, and it is found out alone
+            return False
+
+    async def _record_delivered(self, account_id: UUID, delivered: Sequence[tuple[Job, Answer]]) -> list[bool]:
+        beginning = deliveries.record_delivered(account_id, delivered)
+        async with self._database.transaction(account_id, SERVICE, beginning=beginning) as tx:
+            finished = set(tx.first["finished"])
+            crashpoint("delivery.before_commit")
+        return [job.id in finished for job, _ in delivered]
 
     async def _find_notice(self, job: Job) -> Notice | None:
         async with self._database.reading(job.account_id) as reading:
@@ -100,22 +142,25 @@ class Courier:
             if await jobs.finish(tx, job, _following(job, answer, Health(), tx)):
                 await deliveries.record(tx, job, answer)
 
-    async def _send(self, job: Job, order: Order) -> Answer | None:
+    async def _send(self, job: Job, prepared: _Prepared) -> Answer | None:
         """What came of it; None where the policy was deleted after the look-up and nothing was sent."""
-        match order.channel:
+        channel = prepared.order.channel
+        match channel:
             case Channel.WEBHOOK:
-                return await self._post(job, order)
+                return await self._post(job, prepared)
             case Channel.EMAIL:
-                return await self._mail(job, order)
+                return await self._mail(job, prepared.order)
             case _:
-                assert_never(order.channel)
+                assert_never(channel)
 
-    async def _post(self, job: Job, order: Order) -> Answer | None:
+    async def _post(self, job: Job, prepared: _Prepared) -> Answer | None:
+        order, secrets = prepared.order, prepared.secrets
         try:
-            secrets = await persistently(lambda: self._secrets(job, order))
-            if not secrets and await persistently(lambda: self._look_up(job)) is None:
+            if isinstance(secrets, Undecryptable):
+                raise secrets
+            if not secrets and await persistently(lambda: self._prepare_alone(job)) is None:
                 return None  # its secrets went with the policy
-            body = self._payload(job.account_id, order)
+            body = self._body(job, prepared)
         # The policy is older than what this release still speaks, or its key is not at hand: both are for people to
         # mend, and until then the recipient is paused.
         except (UnknownVersion, Undecryptable) as failure:
@@ -124,6 +169,15 @@ class Courier:
         if job.event_id is not None and order.version is not None:
             headers |= rules.event_headers(job.event_id, order.version)
         return await self._webhooks.send(order.recipient, body, headers)
+
+    def _body(self, job: Job, prepared: _Prepared) -> bytes:
+        """The body, which is the same for all who are told of an event in one version. Raises `UnknownVersion`."""
+        if job.event_id is None:
+            return self._payload(job.account_id, prepared.order)
+        what = job.event_id, prepared.order.api_version
+        if what not in prepared.bodies:
+            prepared.bodies[what] = self._payload(job.account_id, prepared.order)
+        return prepared.bodies[what]
 
     async def _mail(self, job: Job, order: Order) -> Answer:
         if self._mailer is None:
@@ -159,6 +213,14 @@ class Courier:
                 endpoint = await endpoints.get_for_update(tx, job.lane_id)
                 if endpoint is None or endpoint.health.state is EndpointState.REMOVED:
                     await jobs.cancel_lane(tx, job.lane_id, REMOVED)
+
+
+async def _secrets(reading: Reading, policy_id: UUID) -> Sequence[str] | Undecryptable:
+    """What signs for this policy now, or why that cannot be read."""
+    try:
+        return await policy_secrets.live(reading, policy_id)
+    except Undecryptable as failure:
+        return failure
 
 
 async def _record(tx: Tx, job: Job, order: Order, answer: Answer) -> None:

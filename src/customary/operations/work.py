@@ -25,8 +25,10 @@ Handler: TypeAlias = Callable[[Job], Awaitable[None]]
 
 CAPACITY = 64
 _ACCOUNTS_SHARE = 4  # one account has at most a quarter of a process
-# What ends at nearly the same time is made up for by one claim.
+# What ends at nearly the same time is made up for by one claim. Behind a claim of many there is likely more: the next
+# one does not wait for the last quarter of them.
 _CLAIMS_APART_SECONDS = 0.01
+_MANY, _NEVER = 8, -1
 _SHORTEST_POLL_SECONDS = 0.1
 _LONGEST_POLL_SECONDS = 0.2
 _AFTER_FAILURE_SECONDS = 1.0
@@ -51,6 +53,8 @@ class Engine:
         self._capacity = capacity
         self._running: dict[asyncio.Task[None], Job] = {}
         self._freed = asyncio.Event()
+        self._enough = _NEVER
+        """With how little that still runs the next claim need not wait."""
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
@@ -64,7 +68,7 @@ class Engine:
         try:
             while not self._stopping.is_set():
                 await self._pause(await self._take())
-                await asyncio.sleep(_CLAIMS_APART_SECONDS)
+                await self._await_room()
         finally:
             housekeeping.cancel()
             await self._drain()
@@ -72,6 +76,7 @@ class Engine:
     async def _take(self) -> float:
         """Claim what there is room for and begin it; how long to wait before the next look, at the longest."""
         self._freed.clear()
+        self._enough = _NEVER
         room = self._capacity - len(self._running)
         if room <= 0:
             return _LONGEST_POLL_SECONDS
@@ -93,6 +98,8 @@ class Engine:
             task = asyncio.create_task(self._do(job))
             self._running[task] = job
             task.add_done_callback(self._done)
+        if len(claimed) >= _MANY:
+            self._enough = len(self._running) - len(claimed) * 3 // 4
         return random.uniform(_SHORTEST_POLL_SECONDS, _LONGEST_POLL_SECONDS)  # noqa: S311 - so that processes do not look in step
 
     async def _pause(self, seconds: float) -> None:
@@ -100,6 +107,16 @@ class Engine:
         try:
             async with asyncio.timeout(seconds):
                 await self._freed.wait()
+        except TimeoutError:
+            pass
+
+    async def _await_room(self) -> None:
+        """Let more come to an end, until there is room for many, or the next claim has waited for long enough."""
+        try:
+            async with asyncio.timeout(_CLAIMS_APART_SECONDS):
+                while len(self._running) > self._enough and not self._stopping.is_set():
+                    self._freed.clear()
+                    await self._freed.wait()
         except TimeoutError:
             pass
 

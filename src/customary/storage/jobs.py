@@ -24,31 +24,42 @@ _COLUMNS = """
     j.account_id, j.id, j.kind, j.lane_id, j.sequence_id, j.number, j.event_id, j.event_type, j.user_id, j.attempts,
     j.attempts_left, j.lease, j.queued_at, j.state
 """
-# From lane to lane with one step through the index for each; then, in the lanes that waited longest, the oldest work.
+# From lane to lane with one step through the index for each, which ends at the work that was due first; then, in the
+# lanes that waited longest, the oldest work. For an account that may have three more it looks into three lanes at most.
 # A lane is locked while work is taken from it, and left alone if another claim was there since it was looked at: so
 # nobody counts what is in flight there at the same time. What was in flight when a claimer died is taken one at a time:
 # all together again, one that is deadly would take the others with it each time, until all of them were put aside. The
 # place of work within its account gives each its share.
 CLAIM = f"""
 WITH RECURSIVE waiting AS (
-    (SELECT account_id, lane_id FROM jobs WHERE finished_at IS NULL ORDER BY account_id, lane_id LIMIT 1)
+    (SELECT account_id, lane_id, due_at FROM jobs WHERE finished_at IS NULL
+      ORDER BY account_id, lane_id, due_at LIMIT 1)
     UNION ALL
-    SELECT n.account_id, n.lane_id FROM waiting w CROSS JOIN LATERAL (
-        SELECT j.account_id, j.lane_id FROM jobs j
+    SELECT n.account_id, n.lane_id, n.due_at FROM waiting w CROSS JOIN LATERAL (
+        SELECT j.account_id, j.lane_id, j.due_at FROM jobs j
          WHERE j.finished_at IS NULL AND (j.account_id, j.lane_id) > (w.account_id, w.lane_id)
-         ORDER BY j.account_id, j.lane_id LIMIT 1) n
+         ORDER BY j.account_id, j.lane_id, j.due_at LIMIT 1) n
+), held AS (
+    SELECT * FROM unnest($1::uuid[], $2::integer[]) AS h (account_id, in_flight)
 ), ready AS (
     SELECT l.account_id, l.id, l.claimed_at,
            row_number() OVER (PARTITION BY l.account_id ORDER BY l.claimed_at) AS place
       FROM waiting w JOIN lanes l ON l.account_id = w.account_id AND l.id = w.lane_id
-     WHERE l.opens_at <= now()
-       AND EXISTS (SELECT FROM jobs j WHERE j.account_id = l.account_id AND j.lane_id = l.id
-                      AND j.finished_at IS NULL AND j.due_at <= now())
+     WHERE w.due_at <= now() AND l.opens_at <= now()
        AND (SELECT count(*) FROM jobs j WHERE j.account_id = l.account_id AND j.lane_id = l.id
                AND j.finished_at IS NULL AND j.lease IS NOT NULL AND j.due_at > now()) < l.most_in_flight
+       AND (NOT l.is_ordered OR EXISTS (
+            SELECT FROM jobs j
+             WHERE j.account_id = l.account_id AND j.lane_id = l.id AND j.finished_at IS NULL AND j.due_at <= now()
+               AND NOT EXISTS (
+                    SELECT FROM jobs b WHERE b.account_id = j.account_id AND b.lane_id = j.lane_id
+                       AND b.sequence_id = j.sequence_id AND b.number < j.number AND b.finished_at IS NULL)))
+), wanted AS (
+    SELECT r.* FROM ready r LEFT JOIN held USING (account_id)
+     WHERE r.place + coalesce(held.in_flight, 0) <= $3 ORDER BY r.place, r.claimed_at LIMIT $4
 ), open AS (
     SELECT l.account_id, l.id, l.most_in_flight, l.is_ordered
-      FROM lanes l JOIN (SELECT * FROM ready ORDER BY place, claimed_at LIMIT $4) r USING (account_id, id)
+      FROM lanes l JOIN wanted r USING (account_id, id)
      WHERE l.claimed_at = r.claimed_at AND l.opens_at <= now()
        FOR NO KEY UPDATE OF l SKIP LOCKED
 ), chosen AS (
@@ -71,7 +82,7 @@ WITH RECURSIVE waiting AS (
      WHERE NOT s.is_suspect OR s.is_deadly OR s.turn = 1
 ), taken AS (
     SELECT p.* FROM (SELECT *, row_number() OVER (PARTITION BY account_id ORDER BY due_at) AS place FROM cleared) p
-      LEFT JOIN unnest($1::uuid[], $2::integer[]) AS held (account_id, in_flight) USING (account_id)
+      LEFT JOIN held USING (account_id)
      WHERE p.place + coalesce(held.in_flight, 0) <= $3
      ORDER BY p.place, p.due_at LIMIT $4
 ), served AS (
