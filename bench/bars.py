@@ -7,7 +7,10 @@ from msgspec import Struct
 
 
 class Bar(Struct, frozen=True):
-    """One bar, as the rounds came out: `ratios` has one figure for each, and the one in the middle is what counts."""
+    """One bar, as the rounds came out: `ratios` has one figure for each, and the one in the middle is what counts.
+
+    Without `least` and `most` it is told for what it says.
+    """
 
     number: int
     work: str
@@ -29,7 +32,9 @@ class Bar(Struct, frozen=True):
 
     def row(self) -> tuple[str, ...]:
         """The line of a table: number, work, both sides, ratio, spread, bar, verdict."""
-        bar = f"at least {self.least:g}" if self.least is not None else f"at most {self.most:g}"
+        bars = [
+            f"{word} {bar:g}" for word, bar in (("at least", self.least), ("at most", self.most)) if bar is not None
+        ]
         spread = f"{min(self.ratios):.2f} to {max(self.ratios):.2f}"
-        verdict = "met" if self.is_met else "MISSED"
-        return str(self.number), self.work, self.base, self.other, f"{self.ratio:.2f}", spread, bar, verdict
+        verdict = "" if not bars else "met" if self.is_met else "MISSED"
+        return str(self.number), self.work, self.base, self.other, f"{self.ratio:.2f}", spread, *(bars or [""]), verdict

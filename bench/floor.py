@@ -8,7 +8,7 @@ the environment: FLOOR_WORK is `read`, `page` or `create`.
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, MutableMapping
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeAlias
 from uuid import UUID
@@ -16,14 +16,15 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from bench import floor_sql
+from bench import floor_bodies, floor_sql
 from customary.domain.customer import Address
 from customary.storage.schema import SEARCH_PATH
+from customary.uuid7 import uuid7
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Work: TypeAlias = Callable[[Any, UUID, Scope], Awaitable[bytes]]
+Work: TypeAlias = Callable[[Any, UUID, Scope, Receive], Awaitable[bytes]]
 
 _READY = "/ready"
 _ID = slice(len("/api/customers/"), len("/api/customers/") + 36)
@@ -35,14 +36,14 @@ _properties = msgspec.json.Decoder(dict[str, str]).decode
 _json = msgspec.json.Encoder().encode
 
 
-async def read(pool: Any, account_id: UUID, scope: Scope) -> bytes:  # noqa: ANN401 - asyncpg's pool
+async def read(pool: Any, account_id: UUID, scope: Scope, _receive: Receive) -> bytes:  # noqa: ANN401 - asyncpg's pool
     """The customer whose id the path ends with."""
     async with pool.acquire() as connection:
         row = await connection.fetchrow(floor_sql.READ, account_id, UUID(scope["path"][_ID]))
     return b'{%b,"contacts":%b,"status":"%b"}' % (_listed(row), _array(row[12]), row[13].encode())
 
 
-async def page(pool: Any, account_id: UUID, _scope: Scope) -> bytes:  # noqa: ANN401 - asyncpg's pool
+async def page(pool: Any, account_id: UUID, _scope: Scope, _receive: Receive) -> bytes:  # noqa: ANN401 - asyncpg's pool
     """The newest customers, with the number of all."""
     async with pool.acquire() as connection:
         rows = await connection.fetch(floor_sql.PAGE, account_id, _PAGE)
@@ -64,8 +65,8 @@ def _listed(row: Any) -> bytes:  # noqa: ANN401 - a row of READ or PAGE
         b'"integrationIds":%b,"taxStatus":"%b","customProperties":%b'
     ) % (
         str(customer_id).encode(),
-        _time(created_at),
-        _time(updated_at),
+        floor_bodies.time_text(created_at),
+        floor_bodies.time_text(updated_at),
         _array(organizations),
         _json(legal_name),
         _json(_address(address)),
@@ -76,22 +77,30 @@ def _listed(row: Any) -> bytes:  # noqa: ANN401 - a row of READ or PAGE
     )
 
 
-def _time(time: datetime) -> bytes:
-    """A time in UTC, as the API writes it."""
-    text = time.isoformat()[: -len("+00:00")]
-    return (text.rstrip("0") if time.microsecond else text).encode() + b"Z"
-
-
 def _array(text: str | None) -> bytes:
     """PostgreSQL's array without spaces, its times written as the API does."""
     return b"[]" if text is None else msgspec.json.format(text.encode(), indent=-1).replace(b'+00:00"', b'Z"')
 
 
-async def create(pool: Any, account_id: UUID, _scope: Scope) -> bytes:  # noqa: ANN401 - asyncpg's pool
-    """A customer with a contact, an alias and two links, with its event, its activity and a key's answer."""
+async def create(pool: Any, account_id: UUID, scope: Scope, receive: Receive) -> bytes:  # noqa: ANN401 - as above
+    """The customer that the body asks for, with a contact, an alias and two links."""
+    given = floor_bodies.decode((await receive())["body"])
+    key = next(value for name, value in scope["headers"] if name == b"idempotency-key").decode()
+    made = floor_bodies.make(given, datetime.now(UTC))
+    answer = floor_bodies.answer(made)
+    event, changes = _json(made), _json(floor_bodies.changes(made))
+    contact, alias, links = made.contacts[0], made.aliases[0], made.links
+    name, label, ids = made.legal_name, made.label, [link.external_id for link in links]
+    found_by = "\n".join((name, label, made.domain, contact.email, alias.value, *ids)).casefold()
+    parameters = (
+        *(account_id, made.id, made.created_at, name, name.casefold(), label, label.casefold(), made.url, made.domain),
+        *(bytes(given.address).decode(), made.tax_status, bytes(given.custom_properties).decode(), contact.email),
+        *(found_by, contact.id, contact.name, contact.billing_preference, alias.id, alias.value, links[0].service),
+        *(ids[0], links[1].service, ids[1], uuid7(), event.decode(), uuid7(), key, answer, changes.decode()),
+    )
     async with pool.acquire() as connection:
-        text = await connection.fetchval(floor_sql.CREATE, account_id)
-    return text.encode()
+        await connection.fetchval(floor_sql.CREATE, *parameters)
+    return answer
 
 
 _WORK: dict[str, Work] = {"read": read, "page": page, "create": create}
@@ -102,7 +111,7 @@ class Floor:
 
     def __init__(self, url: str, pool_size: int, work: Work, account_id: UUID) -> None:
         self._url, self._pool_size, self._work, self._account_id = url, pool_size, work, account_id
-        self._answer: Callable[[Scope], Awaitable[bytes]]
+        self._answer: Callable[[Scope, Receive], Awaitable[bytes]]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI scope."""
@@ -121,9 +130,7 @@ class Floor:
             pool.terminate()
             await send({"type": "lifespan.shutdown.complete"})
             return
-        body = b"" if scope["path"] == _READY else await self._answer(scope)
-        if scope["method"] == "POST":
-            await receive()
+        body = b"" if scope["path"] == _READY else await self._answer(scope, receive)
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})

@@ -1,14 +1,9 @@
 """The statements of the floor, which read and write the rows that the product reads and writes, and nothing else."""
 
-from datetime import datetime
-from uuid import UUID
-
-import msgspec
-
-from bench import dataset
 from customary.domain.customer import Service
 from customary.storage import customers
 
+NEWEST = "2024-07-30"
 _ORGANIZATIONS = """
     (SELECT json_agg(json_build_object('id', o.id,
                 'owner', json_build_object('id', w.id, 'name', w.legal_name),
@@ -51,41 +46,22 @@ SELECT {_LISTED} FROM customers c WHERE c.account_id = $1 AND c.archived_at IS N
  ORDER BY c.created_at DESC, c.id DESC LIMIT $2
 """  # noqa: S608 - constants
 COUNT = "SELECT count(*) FROM customers c WHERE c.account_id = $1 AND c.archived_at IS NULL"
-_EXAMPLE = dataset.customer_of(0, 0, contacts=1)
-_ROW = customers.values(UUID(int=0), _EXAMPLE)[2:]
-
-
-def _literal(value: object) -> str:
-    match value:
-        case None:
-            return "NULL"
-        case datetime():
-            return "now()"
-        case _:
-            return "'" + str(value).replace("'", "''") + "'"
-
-
-# What the rows have to differ in is taken from the new id, as much of it as the product's requests take from a number.
-_NEW = "right(n.id::text, 12)"
-_TEXTS = ", ".join(f"{_literal(value)} || {_NEW}" for value in _ROW[-3:])
-_EVENT = msgspec.json.encode(_EXAMPLE).decode().replace("'", "''")
+# What the product stores for the same request: the customer with what belongs to it, its event with the whole customer,
+# its activity with all fields, and the answer under the key. $1 is the account, $2 the customer's id, $3 the time.
 CREATE = f"""
-WITH n AS (SELECT uuidv7() AS id),
-c AS (INSERT INTO customers (account_id, id, {", ".join(dataset.COLUMNS["customers"][2:])})
-    SELECT $1, n.id, {", ".join(_literal(value) for value in _ROW[:-3])}, {_TEXTS} FROM n),
-k AS (INSERT INTO contacts ({", ".join(dataset.COLUMNS["contacts"])})
-    SELECT $1, n.id, uuidv7(), 'Ada Lovelace', 'ada@' || {_NEW}, 'ada@' || {_NEW}, 'PRIMARY', now(), now() FROM n),
-a AS (INSERT INTO customer_aliases ({", ".join(dataset.COLUMNS["customer_aliases"])})
-    SELECT $1, n.id, uuidv7(), {_NEW}, now() FROM n),
-l AS (INSERT INTO integration_links ({", ".join(dataset.COLUMNS["integration_links"])})
-    SELECT $1, n.id, s.service, {_NEW}, false, now() FROM n, unnest(ARRAY['Stripe', 'Xero']) s (service)),
+WITH c AS (INSERT INTO customers ({", ".join(customers.COLUMN_NAMES)})
+    VALUES ($1, $2, $4, $5, $5, $6, $7, $7, $8, $9, NULL, $10, $11, 'ACTIVE', $12, 1, $3, $3, NULL, $13, $14, $14)),
+k AS (INSERT INTO contacts ({", ".join(customers.CONTACT_COLUMN_NAMES)})
+    VALUES ($1, $2, $15, $16, $13, $13, $17, $3, $3)),
+a AS (INSERT INTO customer_aliases (account_id, customer_id, id, value, created_at) VALUES ($1, $2, $18, $19, $3)),
+l AS (INSERT INTO integration_links ({", ".join(customers.LINK_COLUMN_NAMES[:-1])})
+    VALUES ($1, $2, $20, $21, false, $3), ($1, $2, $22, $23, false, $3)),
 e AS (INSERT INTO events (account_id, id, type, customer_id, version, customer, created_at)
-    SELECT $1, uuidv7(), 'CUSTOMER_CREATED', n.id, 1, '{_EVENT}', now() FROM n),
+    VALUES ($1, $24, 'CUSTOMER_CREATED', $2, 1, $25, $3)),
 g AS (INSERT INTO activity_logs (account_id, id, created_at, verb, object_type, object_id, object_reference,
         actor_type, actor_id, origin, api_version, trace_id, changes)
-    SELECT $1, uuidv7(), now(), 'CREATED', 'CUSTOMER', n.id, n.id, 'API_KEY', $1, 'API', '2024-07-30', 'floor', '[]'
-      FROM n),
+    VALUES ($1, $26, $3, 'CREATED', 'CUSTOMER', $2, $2, 'API_KEY', $1, 'API', '{NEWEST}', 'floor', $29)),
 i AS (INSERT INTO idempotency_keys (account_id, key, key_id, created_at, status, headers, body)
-    SELECT $1, n.id::text, 'floor', now(), 201, '[]', convert_to('{_EVENT}', 'UTF8') FROM n)
-SELECT '{_EVENT}' FROM n
+    VALUES ($1, $27, 'floor', $3, 201, '[]', $28))
+SELECT true
 """  # noqa: S608 - constants

@@ -11,10 +11,11 @@ ROUNDS, ROUND_SECONDS, WARM_UP_SECONDS = 5, 4.0, 2.0
 
 
 class Compared(Struct, frozen=True):
-    """What each round saw of the base and of what is compared with it."""
+    """What each round saw of the base and of what is compared with it; the warm-ups count for nothing."""
 
     base: Sequence[Load]
     other: Sequence[Load]
+    warm_ups: Sequence[Load] = ()
 
     @property
     def base_rate(self) -> float:
@@ -38,7 +39,6 @@ class Compared(Struct, frozen=True):
 
 def compare(base: Callable[[float], Load], other: Callable[[float], Load], *, rounds: int, seconds: float) -> Compared:
     """So many rounds of so many seconds for each side, behind a warm-up that does not count."""
-    base(WARM_UP_SECONDS)
-    other(WARM_UP_SECONDS)
+    warm_ups = base(WARM_UP_SECONDS), other(WARM_UP_SECONDS)
     found = [(base(seconds), other(seconds)) for _ in range(rounds)]
-    return Compared([each for each, _ in found], [each for _, each in found])
+    return Compared([each for each, _ in found], [each for _, each in found], warm_ups)

@@ -40,6 +40,7 @@ class Load(Struct, frozen=True):
     requests: int
     p50_milliseconds: float
     p99_milliseconds: float
+    connections: int = CONNECTIONS
 
 
 class Generator(Struct, frozen=True):
@@ -71,7 +72,7 @@ class Generator(Struct, frozen=True):
         if refused or lost or not requests:
             message = f"{self.url}: of {requests:.0f} requests {refused:.0f} were refused and {lost:.0f} lost."
             raise SystemExit(message)
-        return Load(requests / took_seconds, int(requests), p50, p99)
+        return Load(requests / took_seconds, int(requests), p50, p99, connections)
 
     def _script(self) -> str:
         lines = [f"wrk.headers[ {_lua(name)} ] = {_lua(value)}" for name, value in self.headers if "{}" not in value]
