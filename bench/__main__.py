@@ -15,13 +15,20 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import reads, writes
+from bench import deliveries, growth_data, memory, reads, start, writes
 from bench.bars import Bar
 from bench.reads import Effort
 from bench.site import DIRECTORY, Site, prepared
 
-PARTS: dict[str, Callable[[Site, Effort], Iterator[Bar]]] = {"read": reads.bars, "write": writes.bars}
+PARTS: dict[str, Callable[[Site, Effort], Iterator[Bar]]] = {
+    "read": reads.bars,
+    "write": writes.bars,
+    "delivery": deliveries.bars,
+    "memory": memory.bars,
+    "start": start.bars,
+}
 SMALL, LARGE, LARGE_OF_QUICK = 1_000, 1_000_000, 100_000
+WRITTEN = 500  # the account that is written to, so that those that are read stay as they are
 
 
 def main() -> int:
@@ -35,10 +42,12 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print JSON")
     given = parser.parse_args()
     size = LARGE_OF_QUICK if given.quick else LARGE
-    effort = Effort(size, SMALL, given.rounds or (2 if given.quick else 5), given.seconds)
+    effort = Effort(size, SMALL, WRITTEN, given.rounds or (2 if given.quick else 5), given.seconds)
     wanted = given.only.split(",") if given.only else list(PARTS)
     found: list[Bar] = []
-    with prepared(given.directory, (SMALL, size)) as site:
+    with prepared(given.directory, (SMALL, WRITTEN, size)) as site:
+        growth_data.forget(site, [each.account_id for each in site.sets.values()])
+        growth_data.settle(site)
         for part in wanted:
             for bar in PARTS[part](site, effort):
                 found.append(bar)

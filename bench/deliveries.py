@@ -263,7 +263,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print JSON")
     given = parser.parse_args()
     shapes = [int(each) for each in given.accounts.split(",")]
-    effort = Effort(SMALL, SMALL, given.rounds, given.seconds)
+    effort = Effort(SMALL, SMALL, SMALL, given.rounds, given.seconds)
     with prepared(given.directory, (SMALL,)) as site:
         found = list[Bar]()
         for bar in bars(site, effort, shapes):

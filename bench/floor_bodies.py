@@ -190,10 +190,7 @@ def answer(made: Customer) -> bytes:
             [LinkAnswer(link.service, link.external_id, is_pending=False) for link in made.links],
             made.tax_status,
             made.custom_properties,
-            [
-                ContactAnswer(each.id, each.name, each.email, each.billing_preference, time, time)
-                for each in made.contacts
-            ],
+            contacts,
             made.status,
         )
     )

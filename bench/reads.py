@@ -28,10 +28,11 @@ _SECONDS_OF_A_DAY = 86_400
 
 
 class Effort(Struct, frozen=True):
-    """How much of it: customers of the largest data set and of the one that it is compared with, and the rounds."""
+    """How much of it: customers of the largest data set, of a small one and of the one that is written to; rounds."""
 
     size: int
     small: int
+    written: int
     rounds: int
     seconds: float
 

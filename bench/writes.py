@@ -40,13 +40,13 @@ _OWN = re.compile(rb"[0-9a-f]{8}-[0-9a-f-]{27}|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.
 def bars(site: Site, effort: Effort) -> Iterator[Bar]:
     """The only one."""
     common = [("Content-Type", "application/json"), ("Idempotency-Key", "bench-{}")]
-    product = Generator(site.service.url, ["/api/customers"], [*site.headers(effort.small), *common], BODY)
-    with floor(site, "create", effort.small) as url:
+    product = Generator(site.service.url, ["/api/customers"], [*site.headers(effort.written), *common], BODY)
+    with floor(site, "create", effort.written) as url:
         base = Generator(url, ["/api/customers"], common, BODY)
-        _require_same(site, effort.small, base, product)
-        before = asyncio.run(_rows(site, effort.small))
+        _require_same(site, effort.written, base, product)
+        before = asyncio.run(_rows(site, effort.written))
         found = compare(base.run, product.run, rounds=effort.rounds, seconds=effort.seconds)
-        _require_rows(found, before, asyncio.run(_rows(site, effort.small)))
+        _require_rows(found, before, asyncio.run(_rows(site, effort.written)))
     sides = f"{found.base_rate:,.0f}/s", f"{found.other_rate:,.0f}/s"
     yield Bar(4, "POST of a customer, to the floor", found.rates(), least=0.50, base=sides[0], other=sides[1])
     p99s = [f"{max(each.p99_milliseconds for each in side):.1f} ms" for side in (found.base, found.other)]

@@ -114,10 +114,10 @@ UPDATE jobs SET lease = NULL, due_at = now(), attempts_left = attempts_left + 1
 """
 CANCEL_LANE = f"""
 UPDATE jobs SET state = '{State.CANCELLED}', reason = $3, finished_at = now(), lease = NULL
- WHERE account_id = $1 AND id IN (
+ WHERE account_id = $1 AND id = ANY (ARRAY(
     SELECT id FROM jobs
      WHERE account_id = $1 AND lane_id = $2 AND finished_at IS NULL AND (lease IS NULL OR due_at <= now())
-     LIMIT 10000 FOR UPDATE SKIP LOCKED)
+     LIMIT 10000 FOR UPDATE SKIP LOCKED))
 """  # noqa: S608 - constants
 EXPIRE = f"""
 UPDATE jobs j SET state = '{State.FAILED}', reason = '{HELD_TOO_LONG}', finished_at = now(), lease = NULL
@@ -129,9 +129,9 @@ RETURNING j.account_id
 """  # noqa: S608 - constants
 ACCOUNTS_WITH_OLD = "SELECT DISTINCT account_id FROM jobs WHERE finished_at < now() - $1::interval"
 PURGE = """
-DELETE FROM jobs WHERE account_id = $1 AND id IN (
+DELETE FROM jobs WHERE account_id = $1 AND id = ANY (ARRAY(
     SELECT id FROM jobs WHERE account_id = $1 AND finished_at < now() - $2::interval
-     ORDER BY finished_at LIMIT 1000 FOR UPDATE SKIP LOCKED)
+     ORDER BY finished_at LIMIT 1000 FOR UPDATE SKIP LOCKED))
 RETURNING id
 """
 # For an operator, of all accounts. What has to wait for another change of its customer is not late by itself.

@@ -19,6 +19,7 @@ _CREATE_SCHEMA = f"""
 CREATE SCHEMA IF NOT EXISTS {SCHEMA};
 GRANT USAGE ON SCHEMA {SCHEMA} TO {SERVICE_ROLE};
 CREATE EXTENSION IF NOT EXISTS pg_trgm SCHEMA {SCHEMA};
+CREATE EXTENSION IF NOT EXISTS btree_gin SCHEMA {SCHEMA};
 """
 # What the administrator has to run for a login that may not do all of this: only what is missing.
 _MISSING = f"""
@@ -66,7 +67,7 @@ async def _upgrade(url: str) -> str | None:
 
 
 async def _prepare(url: str) -> None:
-    """The role, the schema and the extension that the first migration builds on."""
+    """The role, the schema and the extensions that the migrations build on."""
     async with schema.connection(url) as connection:
         major = connection.get_server_version().major
         if not OLDEST_POSTGRESQL <= major <= NEWEST_POSTGRESQL:

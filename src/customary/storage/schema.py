@@ -10,7 +10,7 @@ from customary.errors import SetupError
 from customary.storage import servers, sessions
 
 # The newest migration. They are numbered in four digits, so an older one sorts before a newer one.
-HEAD = "0013"
+HEAD = "0014"
 
 SCHEMA = "customary"
 SERVICE_ROLE = "customary_service"
