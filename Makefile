@@ -1,7 +1,7 @@
 # Every target does its own set-up; `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test conformance fuzz fuzzbytes framing torture bench resilience check inventory audit format lock clean
+.PHONY: help serve test conformance fuzz fuzzbytes framing torture bench plans growth peers resilience check inventory audit format lock clean
 
 # Given on the command line or in the environment; the scripts say what happens when they are not.
 export PYTHON
@@ -52,10 +52,26 @@ torture: ## Kill workers, servers and databases; KILLS= and SEED= say how often 
 	@.venv/bin/python -m tests.faults.delivery_torture $(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 	@.venv/bin/python -m tests.torture $(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-bench: ## Measure the service beside the least that is possible; QUICK=1 in minutes, ARGS= adds options
+bench: ## Measure the service beside the least that is possible, at a million customers; QUICK=1 in minutes
 	@scripts/environment.sh development
+	@scripts/generator.sh
 	@missed=0; .venv/bin/python -m bench $(if $(QUICK),--quick) $(ARGS) || missed=1; \
-		.venv/bin/python -m bench.transfer $(if $(QUICK),--customers 20000) || missed=1; exit $$missed
+		.venv/bin/python -m bench.plans $(if $(QUICK),--customers 100000) || missed=1; \
+		.venv/bin/python -m bench.transfer --customers $(if $(QUICK),20000,1000000) || missed=1; exit $$missed
+
+plans: ## Explain the statements that are asked most, at a million customers; ARGS=--json
+	@scripts/environment.sh development
+	@.venv/bin/python -m bench.plans $(ARGS)
+
+growth: ## Measure how costs grow, and draw docs/growth; QUICK=1 in minutes
+	@scripts/environment.sh development
+	@scripts/generator.sh
+	@.venv/bin/python -m bench.growth $(if $(QUICK),--quick) $(ARGS)
+
+peers: ## Measure the service beside what a team would otherwise take; QUICK=1 in minutes
+	@scripts/environment.sh development
+	@scripts/generator.sh
+	@.venv/bin/python -m bench.peers $(if $(QUICK),--quick) $(ARGS)
 
 resilience: ## Measure what the service does under overload, hanging receivers, restarts and guessed keys
 	@scripts/environment.sh development

@@ -2,7 +2,7 @@
 
 No routing, no authentication, no versions, no policies of the database: a prepared statement and its row put into
 bytes, on the same server with the same number of processes and connections as the product. What it does comes from
-the environment: FLOOR_WORK is `read`, `page` or `create`.
+the environment: FLOOR_WORK is `read`, `page`, `create` or `search`.
 """
 
 import asyncio
@@ -103,7 +103,15 @@ async def create(pool: Any, account_id: UUID, scope: Scope, receive: Receive) ->
     return answer
 
 
-_WORK: dict[str, Work] = {"read": read, "page": page, "create": create}
+async def search(pool: Any, account_id: UUID, scope: Scope, _receive: Receive) -> bytes:  # noqa: ANN401 - as above
+    """How many customers have the word that the query ends with in what they are found by; the newest are read."""
+    word = scope["query_string"].rpartition(b"=")[2].decode()
+    async with pool.acquire() as connection:
+        rows = await connection.fetch(floor_sql.SEARCH, account_id, f"%{word.lower()}%")
+    return b'{"totalResultSize":%d}' % (rows[0]["total"] if rows else 0)
+
+
+_WORK: dict[str, Work] = {"read": read, "page": page, "create": create, "search": search}
 
 
 class Floor:

@@ -46,6 +46,10 @@ SELECT {_LISTED} FROM customers c WHERE c.account_id = $1 AND c.archived_at IS N
  ORDER BY c.created_at DESC, c.id DESC LIMIT $2
 """  # noqa: S608 - constants
 COUNT = "SELECT count(*) FROM customers c WHERE c.account_id = $1 AND c.archived_at IS NULL"
+SEARCH = """
+SELECT c.*, count(*) OVER () AS total FROM customers c
+ WHERE c.account_id = $1 AND c.search_key LIKE $2 ORDER BY c.created_at DESC, c.id DESC LIMIT 21
+"""
 # What the product stores for the same request: the customer with what belongs to it, its event with the whole customer,
 # its activity with all fields, and the answer under the key. $1 is the account, $2 the customer's id, $3 the time.
 CREATE = f"""

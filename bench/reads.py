@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
+from functools import partial
 
 import httpx
 import msgspec
@@ -135,50 +136,36 @@ def _total(site: Site, effort: Effort) -> Bar:
 
 
 def _search(site: Site, effort: Effort) -> Bar:
-    return asyncio.run(_searched(site, effort))
+    """One search after another, as somebody types them; the names are those of customers, in part."""
+    size = effort.size
+    names = (dataset.customer_of(size, number * size // _SEARCHES).legal_name for number in range(_SEARCHES))
+    words = [word for word in (name.partition(" ")[0] for name in names) if len(word) > _LONG]
+    paths = [f"/api/customers?legalName={word}" for word in words]
+    with floor(site, "search", size) as url:
+        _require_found(site, size, url, paths[:_CHECKED])
+        base, product = Generator(url, paths), _asking(site, size, paths)
+        found = compare(
+            partial(base.run, connections=1),
+            partial(product.run, connections=1),
+            rounds=effort.rounds,
+            seconds=effort.seconds,
+        )
+    times = [1 / ratio for ratio in found.rates()]
+    base_time, other_time = (f"{1000 / rate:.1f} ms" for rate in (found.base_rate, found.other_rate))
+    return Bar(7, f"a search among {size:,}, to its SQL", times, most=2.0, base=base_time, other=other_time)
 
 
-async def _searched(site: Site, effort: Effort) -> Bar:
-    """The time of one search after another, as somebody types them; the names are those of customers, in part."""
-    size, account_id = effort.size, site.sets[effort.size].account_id
-    names = [
-        dataset.customer_of(size, number * size // _SEARCHES).legal_name.split(" ")[0] for number in range(_SEARCHES)
-    ]
-    names = [name for name in names if len(name) > len("abcdef")]
-    headers = dict(site.headers(size))
-    async with (
-        schema.connection(site.owner_url) as owner,
-        httpx.AsyncClient(base_url=site.service.url, headers=headers, trust_env=False, timeout=30) as client,
-    ):
-        await owner.execute("SET jit = off")
+def _require_found(site: Site, size: int, floor_url: str, paths: Sequence[str]) -> None:
+    """Raise `SystemExit` unless the product finds something of all that the SQL finds.
 
-        async def by_sql(name: str) -> None:
-            await owner.fetch(_SEARCH, account_id, f"%{name.lower()}%")
-
-        async def by_product(name: str) -> None:
-            answer = await client.get("/api/customers", params={"legalName": name})
-            if answer.status_code != httpx.codes.OK or not answer.json()["items"]:
-                message = f"The search for {name} answered {answer.status_code}: {answer.text[:200]}"
-                raise SystemExit(message)
-
-        rounds = [(await _took(by_sql, names), await _took(by_product, names)) for _ in range(effort.rounds + 1)][1:]
-    ratios = [product / sql for sql, product in rounds]
-    base, other = (f"{sorted(each)[len(each) // 2] * 1000:.1f} ms" for each in zip(*rounds, strict=True))
-    return Bar(7, f"a search among {size:,}, to its SQL", ratios, most=2.0, base=base, other=other)
-
-
-_SEARCH = """
-SELECT c.*, count(*) OVER () AS total FROM customers c
- WHERE c.account_id = $1 AND c.search_key LIKE $2 ORDER BY c.created_at DESC, c.id DESC LIMIT 21
-"""
-
-
-async def _took(search: Callable[[str], Awaitable[None]], names: Sequence[str]) -> float:
-    """Seconds for one of these, on average."""
-    began = time.perf_counter()
-    for name in names:
-        await search(name)
-    return (time.perf_counter() - began) / len(names)
+    That looks through everything a customer is found by, the product through legal names alone.
+    """
+    for path in paths:
+        found = _get(site, size, site.service.url, path).json()["pagination"]["totalResultSize"]
+        most = _get(site, size, floor_url, path).json()["totalResultSize"]
+        if not 0 < found <= most:
+            message = f"{path}: the product finds {found} of {most}."
+            raise SystemExit(message)
 
 
 def _get(site: Site, size: int, url: str, path: str) -> httpx.Response:
