@@ -35,13 +35,12 @@ _ESCAPES = {code: f"\\u{code:04x}" for code in (*range(0x7F, 0xA0), 0x2028, 0x20
 _json = json.Encoder(enc_hook=str).encode
 
 
-class RequestLine(Struct, frozen=True):
+class RequestLine(Struct, frozen=True, kw_only=True):
     """What the log says of one request. There are thousands a second: it is written without anything in between.
 
     Nothing in it is from the caller but a request id of plain letters. `path` is the template of its route.
     """
 
-    timestamp: str
     request_id: str
     method: str | None
     path: str | None
@@ -52,6 +51,7 @@ class RequestLine(Struct, frozen=True):
     duration_ms: float
     event: str = "request"
     level: str = "info"
+    timestamp: str
 
 
 class _StandardError:
@@ -93,8 +93,17 @@ def answered(
     seconds: float,
 ) -> None:
     """Log that a request was answered."""
-    duration_ms = round(seconds * 1000, 2)
-    line = RequestLine(_now(), request_id, method, path, status, version, account_id, client_id, duration_ms)
+    line = RequestLine(
+        request_id=request_id,
+        method=method,
+        path=path,
+        status=status,
+        version=version,
+        account_id=account_id,
+        client_id=client_id,
+        duration_ms=round(seconds * 1000, 2),
+        timestamp=_now(),
+    )
     _file.write(_json(line).decode() + "\n")
 
 
