@@ -29,8 +29,9 @@ end
 _GET = 'wrk.format("GET", paths[number % #paths + 1])'
 _POST = 'wrk.format("POST", paths[1], nil, (body:gsub("{}", string.format("%x", number))))'
 # The database is kept between runs, and a number that had been there would be answered as a repetition: so they go on
-# with the time, four thousand in each millisecond, as far as a Lua number is exact.
-_NANOSECONDS_BITS, _NUMBERS_BITS = 20, 12
+# with the time. Each run has four million of its own, as many as a second has room for in what a Lua number can hold.
+_NUMBERS_BITS = 22
+_seconds = [0]
 
 
 class Load(Struct, frozen=True):
@@ -62,7 +63,7 @@ class Generator(Struct, frozen=True):
             script.write_text(self._script(), encoding="utf-8")
             options = ("-t1", f"-c{connections}", f"-d{seconds:g}s", "--timeout", "10s", "-s", str(script), self.url)
             ran = subprocess.run(  # noqa: S603 - the arguments are ours
-                [_program(), *options, "--", str(paths), str(time.time_ns() >> _NANOSECONDS_BITS << _NUMBERS_BITS)],
+                [_program(), *options, "--", str(paths), str(_first_number())],
                 capture_output=True,
                 text=True,
                 check=True,
@@ -86,6 +87,12 @@ class Generator(Struct, frozen=True):
                 line = f'wrk.headers[ {_lua(name)} ] = (({_lua(value)}):gsub("{{}}", string.format("%x", number)))'
                 lines[-1] = lines[-1].replace("    return wrk", f"    {line}\n    return wrk")
         return "\n".join(lines)
+
+
+def _first_number() -> int:
+    """Where the numbers of a run begin: behind those of all that began before, in this process or in an earlier one."""
+    _seconds.append(max(int(time.time()), _seconds.pop() + 1))
+    return _seconds[0] << _NUMBERS_BITS
 
 
 def _lua(text: str) -> str:

@@ -298,11 +298,12 @@ class Database:
         self._require_confirmations()
         async with self._use(account_id) as use:
             connection = use.connection
-            if connection.process is None and connection.bound_to != account_id:
+            if account_id is not None and connection.process is None:
                 await connection.bind(account_id)  # before it begins: undoing it would undo that too
             async with _undone_by_failure(connection) as transaction:
                 await connection.require_session()
-                await connection.bind(account_id)
+                if account_id is not None:
+                    await connection.bind(account_id)
                 yield connection
             await use.committed(transaction.commit())
 
