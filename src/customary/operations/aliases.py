@@ -69,7 +69,7 @@ def take(tx: Tx, customer_id: UUID, new: Sequence[Alias], *, refused: Callable[[
             raise refused(holders)
 
     is_plain = all(parse_id(alias.value) is None for alias in new)
-    aliases.insert(tx, customer_id, new, told=told, is_plain=is_plain)
+    aliases.insert(tx, customer_id, new, told=told, expected=len(new) if is_plain else None)
 
 
 async def _holders(tx: Tx, customer_id: UUID, new: Sequence[Alias], stored: set[str]) -> dict[str, Holder]:

@@ -15,11 +15,12 @@ from customary.storage.database import Reading, Record, Tx
 from customary.storage.statements import Told
 
 COLUMN_NAMES = ("account_id", "customer_id", "id", "value", "created_at", "label")
-ADD = """
+INSERT = """
 INSERT INTO customer_aliases (account_id, customer_id, id, value, created_at, label)
 SELECT $1, $2, a.* FROM json_to_recordset($3::json) AS a (id uuid, value text, created_at timestamptz, label text)
+ON CONFLICT (account_id, value) DO NOTHING
+RETURNING value
 """
-INSERT = f"{ADD} ON CONFLICT (account_id, value) DO NOTHING RETURNING value"
 RELABEL = "UPDATE customer_aliases SET label = $3 WHERE account_id = $1 AND id = $2"
 DELETE = "DELETE FROM customer_aliases WHERE account_id = $1 AND id = ANY ($2::uuid[])"
 OWNER = "SELECT customer_id FROM customer_aliases WHERE account_id = $1 AND id = $2"
@@ -51,15 +52,16 @@ def values(account_id: UUID, customer: Customer) -> Iterator[tuple[object, ...]]
         yield account_id, customer.id, alias.id, alias.value, alias.created_at, alias.label
 
 
-def insert(tx: Tx, customer_id: UUID, aliases: Sequence[Alias], *, told: Told, is_plain: bool) -> None:
-    """Store these aliases of a customer, as far as they are free; `told` gets the values that were.
+def insert(tx: Tx, customer_id: UUID, aliases: Sequence[Alias], *, told: Told, expected: int | None) -> None:
+    """Store these aliases of a customer, as far as they are free; `told` gets the values that were, if not `expected`.
 
-    With `is_plain` there is nothing to tell where all of them were. Waits for a transaction that is taking one of them
-    at the same time.
+    Waits for a transaction that is taking one of them at the same time.
     """
     # Everybody takes values in one order: two that want the same ones would else wait for each other in a circle.
-    rows = msgspec.json.encode(sorted(aliases, key=lambda alias: alias.value)).decode()
-    tx.connection.later(INSERT, tx.account_id, customer_id, rows, told=told, alone=ADD if is_plain else None)
+    ordered = sorted(aliases, key=lambda alias: alias.value)
+    tx.connection.later(
+        INSERT, tx.account_id, customer_id, msgspec.json.encode(ordered).decode(), told=told, expected=expected
+    )
 
 
 async def relabel(tx: Tx, alias: Alias) -> None:

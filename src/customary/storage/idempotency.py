@@ -35,13 +35,10 @@ AWAIT_TURN = f"SELECT pg_advisory_xact_lock({_LOCK})"
 FIND = f"SELECT {_FOUND} FROM {_KEPT}"  # noqa: S608 - constants
 # A key that is past its time is taken over as if it were new. Only rows of before have a fingerprint of their own. The
 # lock is the transaction's already, unless this is all there is of it.
-ADD = f"""
+KEEP = f"""
 INSERT INTO idempotency_keys (account_id, key, status, headers, key_id, body, created_at)
 SELECT $1, $2, $3, $4, $5, $6, now() WHERE pg_try_advisory_xact_lock({_LOCK})
-"""
-ADD_NEW = f"{ADD} RETURNING true AS value"
-KEEP = f"""
-{ADD} ON CONFLICT (account_id, key) DO UPDATE
+ON CONFLICT (account_id, key) DO UPDATE
    SET fingerprint = NULL, status = excluded.status, headers = excluded.headers, key_id = excluded.key_id,
        body = excluded.body, created_at = now()
  WHERE idempotency_keys.created_at < now() - interval '{RETENTION}'
@@ -139,9 +136,7 @@ def keep(tx: Tx, key: str, fingerprint: bytes, answer: Kept) -> None:
     """
     headers = msgspec.json.encode(answer.headers).decode()
     key_id, body = tx.keys.encrypt(fingerprint + answer.body, context(tx.account_id, key))
-    tx.connection.later(
-        KEEP, tx.account_id, key, answer.status, headers, key_id, body, told=_require_kept, alone=ADD_NEW
-    )
+    tx.connection.later(KEEP, tx.account_id, key, answer.status, headers, key_id, body, told=_require_kept, expected=1)
 
 
 async def _require_kept(kept: list[bool]) -> None:

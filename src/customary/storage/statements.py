@@ -28,15 +28,15 @@ class Statements:
         self._parameters: list[object] = []
         self._told: list[tuple[int, Told]] = []
 
-    def later(self, text: str, *parameters: object, told: Told | None = None, alone: str | None = None) -> None:
+    def later(self, text: str, *parameters: object, told: Told | None = None, expected: int | None = None) -> None:
         """Send this statement with the next one, or at the end of the transaction.
 
         The statements that are sent together see the database as it was before all of them, and not each other: no
         row can be added and changed by them, or changed twice. So this is for rows that are new. `told` gets what the
         statement returned, the values of its column `value`, once all of them are done; it may ask for more, and raise
-        what undoes the transaction. `alone` is for `Additions`.
+        what undoes the transaction. As many as `expected` are fine with it whatever they are: see `Additions`.
         """
-        del alone
+        del expected
         if told is not None:
             self._told.append((len(self._texts), told))
         self._texts.append(text)
@@ -101,19 +101,18 @@ class Additions:
         """Nothing is added yet."""
         self._texts: list[str] = []
         self._parameters: list[object] = []
-        self._expected: list[int] = []
+        self._expected: list[tuple[int, int]] = []
 
-    def later(self, text: str, *parameters: object, told: Told | None = None, alone: str | None = None) -> None:
-        """Send this with all the rest, or `alone` instead, with the same parameters.
+    def later(self, text: str, *parameters: object, told: Told | None = None, expected: int | None = None) -> None:
+        """Send this with all the rest. Nobody can be told in time, so it returns what is `expected` or all is undone.
 
-        Nobody can be told in time what came of it. So that has to fail where it cannot do what it is for, or to return
-        one `value` if it can: without one all is undone. Raises `NotAdded` where somebody is to be told of all else.
+        Raises `NotAdded` where somebody is to be told whatever it returns.
         """
-        if told is not None and alone is None:
+        if told is not None and expected is None:
             raise NotAdded
-        if alone is not None and "RETURNING" in alone:
-            self._expected.append(len(self._texts))
-        self._texts.append(alone or text)
+        if expected is not None:
+            self._expected.append((len(self._texts), expected))
+        self._texts.append(text)
         self._parameters.extend(parameters)
 
     async def send(self, connection: Connection) -> None:
@@ -136,14 +135,15 @@ def _together(texts: tuple[str, ...], told: tuple[int, ...]) -> str:
 
 
 @lru_cache(maxsize=256)
-def _alone(texts: tuple[str, ...], expected: tuple[int, ...]) -> str:
-    """One statement that does all of these, or fails where one in `expected` returns nothing.
+def _alone(texts: tuple[str, ...], expected: tuple[tuple[int, int], ...]) -> str:
+    """One statement that does all of these, or fails where one in `expected` returns another number of values.
 
-    Those are done first, and nothing else where one returned nothing: so nobody waits for rows of another one who has
-    the lock that they wanted.
+    What was added last is looked at first, and nothing else is done where it is not as expected: so whoever has to have
+    a lock comes last, and nobody waits for rows of another one who has it.
+    A constraint would make it fail as well, and PostgreSQL would log the values that broke it.
     """
-    conditions = " AND ".join(f"cardinality({_values(number)}) = 1" for number in expected)
-    return f"{_kept(texts)} SELECT 1 / ({conditions or 'true'})::int"
+    conditions = [f"cardinality({_values(number)}) = {count}" for number, count in reversed(expected)]
+    return f"{_kept(texts)} SELECT 1 / ({' AND '.join(conditions) or 'true'})::int"
 
 
 def _values(number: int) -> str:
