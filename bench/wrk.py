@@ -1,5 +1,6 @@
 """Load from wrk, a compiled generator: requests out of a list in turn, or a body with something new in it each time."""
 
+import math
 import shutil
 import subprocess
 import tempfile
@@ -56,14 +57,14 @@ class Generator(Struct, frozen=True):
     body: str | None = None
 
     def run(self, seconds: float, connections: int = CONNECTIONS) -> Load:
-        """Ask for so long. Raises `SystemExit` when anything but success is answered, or nothing."""
+        """Ask for so long, in whole seconds. Raises `SystemExit` when anything but success is answered, or nothing."""
         with tempfile.TemporaryDirectory() as directory:
             paths, script = Path(directory) / "paths", Path(directory) / "script.lua"
             paths.write_text("\n".join(self.paths) + "\n", encoding="utf-8")
             script.write_text(self._script(), encoding="utf-8")
-            options = ("-t1", f"-c{connections}", f"-d{seconds:g}s", "--timeout", "10s", "-s", str(script), self.url)
+            load = ("-t1", f"-c{connections}", f"-d{math.ceil(seconds)}s", "--timeout", "10s")
             ran = subprocess.run(  # noqa: S603 - the arguments are ours
-                [_program(), *options, "--", str(paths), str(_first_number())],
+                [_program(), *load, "-s", str(script), self.url, "--", str(paths), str(_first_number())],
                 capture_output=True,
                 text=True,
                 check=True,
