@@ -88,7 +88,15 @@ def _values(mapping: dict[str, object]) -> Iterable[object]:
 
 
 def _by(check: Check | None) -> IsSound | None:
-    return None if check is None else lambda value: next(iter(check(value)), None) is None
+    if check is None:
+        return None
+
+    def is_sound(value: object) -> bool:
+        for _ in check(value):
+            return False
+        return True
+
+    return is_sound
 
 
 def _both(first: IsSound | None, second: IsSound | None) -> IsSound | None:

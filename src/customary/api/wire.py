@@ -39,7 +39,8 @@ def rule(code: str, refuse: Callable[[str], None]) -> dict[str, Check]:
         try:
             refuse(value)
         except ValueError as error:
-            yield Problem("", code, str(error))
+            return (Problem("", code, str(error)),)
+        return ()
 
     return {"check": check}
 

@@ -6,6 +6,7 @@ They are committed together before a byte of the answer is sent, so no crash can
 import asyncio
 import hashlib
 import random
+import re
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 from uuid import UUID
@@ -25,6 +26,7 @@ from customary.storage.statements import NotAdded
 _ATTEMPTS = 4
 _LONGEST_PAUSE_SECONDS = 0.05
 MOST_KEY_CHARACTERS = 255
+_is_visible = re.compile("[!-~]+").fullmatch
 # The answers under an idempotency key that a retry must not get again: they say nothing of what was asked for.
 _NOT_KEPT = (errors.Unauthorized, errors.Forbidden, errors.RateLimited, errors.Unavailable, errors.Internal)
 REPLAYED = (b"idempotent-replayed", b"true")
@@ -192,8 +194,7 @@ def idempotency_key(values: list[bytes] | None) -> str | None:
     text = values[0].strip(b" \t").decode("latin-1")
     if len(text) > 1 and text[0] == text[-1] == '"':  # the two quotes that the IETF's draft allows
         text = text[1:-1]
-    is_visible = all("!" <= character <= "~" for character in text)
-    if len(values) > 1 or not text or len(text) > MOST_KEY_CHARACTERS or not is_visible:
+    if len(values) > 1 or len(text) > MOST_KEY_CHARACTERS or not _is_visible(text):
         message = f"An Idempotency-Key is 1 to {MOST_KEY_CHARACTERS} visible ASCII characters, given once."
         raise errors.Invalid(message, (errors.Problem("Idempotency-Key", "header", message),))
     return text

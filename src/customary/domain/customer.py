@@ -8,6 +8,7 @@ are silent, from `docs/semantics.md`.
 from collections.abc import Callable
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -60,6 +61,9 @@ class Service(StrEnum):
     NUMERAL = "Numeral"
     RILLET = "Rillet"
     SPHERE = "Sphere"
+
+
+SERVICE_ORDER: Final = {service: position for position, service in enumerate(Service)}
 
 
 class Address(Struct, frozen=True, omit_defaults=True):
@@ -286,7 +290,7 @@ def _rewrite_links(customer: Customer, write: CustomerWrite, *, at: datetime) ->
             links[wanted.service] = same or Link(wanted.service, wanted.external_id, created_at=at)
     for service in write.push_to:
         links.setdefault(service, Link(service, str(customer.id), created_at=at, is_pending=True))
-    return tuple(links[service] for service in Service if service in links)
+    return tuple(sorted(links.values(), key=lambda link: SERVICE_ORDER[link.service]))
 
 
 def _keep_hidden_state(before: Address, write: CustomerWrite) -> Address:

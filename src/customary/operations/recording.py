@@ -54,7 +54,9 @@ async def record(
     hidden: frozenset[str] = frozenset(),
 ) -> None:
     """Write down one change with the fields that differ; those named in `hidden` are secrets and left out."""
-    changes = tuple(change for change in differences(before, after) if change.field not in hidden)
+    changes = differences(before, after)
+    if hidden:
+        changes = tuple(change for change in changes if change.field not in hidden)
     activity = Activity(
         id=new_id(), created_at=tx.now, caller=tx.caller, verb=verb, object=thing, target=target, changes=changes
     )

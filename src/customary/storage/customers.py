@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 
 from customary.domain.contacts import Contact, email_key
-from customary.domain.customer import Address, Alias, Customer, Link, Organization, Service, Status, TaxStatus
+from customary.domain.customer import SERVICE_ORDER, Address, Alias, Customer, Link, Organization, Status, TaxStatus
 from customary.domain.page import CustomerPart
 from customary.domain.search import document, fold, index_key
 from customary.domain.values import parse_id, sort_form
@@ -143,7 +143,6 @@ _read_aliases = msgspec.json.Decoder(tuple[Alias, ...]).decode
 _read_links = msgspec.json.Decoder(tuple[Link, ...]).decode
 _read_organizations = msgspec.json.Decoder(tuple[Organization, ...]).decode
 _encode = msgspec.json.Encoder().encode
-_SERVICE_ORDER = {service: position for position, service in enumerate(Service)}
 
 
 async def get(reading: Reading, customer_id: UUID | None) -> Customer:
@@ -324,6 +323,6 @@ def from_row(row: Record) -> Customer:
         archived_at=row["archived_at"],
         contacts=_read_contacts(row["contacts"] or "[]"),
         aliases=_read_aliases(row["aliases"] or "[]"),
-        links=tuple(sorted(links, key=lambda link: _SERVICE_ORDER[link.service])),
+        links=tuple(sorted(links, key=lambda link: SERVICE_ORDER[link.service])),
         organizations=_read_organizations(row["organizations"] or "[]"),
     )
