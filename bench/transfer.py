@@ -13,6 +13,7 @@ import asyncio
 import csv
 import json
 import os
+import select
 import statistics
 import subprocess
 import sys
@@ -35,9 +36,11 @@ LEAST_EXPORT = 0.30
 MOST_MEMORY_GROWTH_MEGABYTES = 20
 MOST_FIRST_BYTE_SECONDS = 1.0
 _PIECE_BYTES = 1_048_576
+_LOOK_SECONDS = 0.1
 
 # What an import fills, in the order of the foreign keys. The keys of custom properties come by a trigger both times.
 FILLED = ("customers", "contacts", "customer_aliases", "integration_links", "activity_logs", "events")
+FORMATS = ("csv", "jsonl")
 READ = ("customers", "contacts", "customer_aliases", "integration_links")
 COLUMNS = (
     "legalName,label,url,address.line1,address.town,address.postcode,address.country,taxStatus,contacts,"
@@ -62,12 +65,12 @@ async def main() -> int:
     given = parser.parse_args()
     with clusters.running() as cluster, tempfile.TemporaryDirectory() as place:
         async with Databases.of(cluster) as databases:
-            small = await imported(databases, Path(place), given.customers // 10)
+            small = await small_ones(databases, Path(place), given.customers // 10)
             async with databases.fresh() as database, databases.fresh() as other:
                 run = await import_into(database, Path(place), given.customers)
                 floor = await copied_in(database, other, Path(place))
-                found = import_findings(given.customers, run, small, floor)
-                found += await exporting(database, Path(place), given.rounds, given.customers)
+                found = import_findings(given.customers, run, small[0], floor)
+                found += await exporting(database, Path(place), given.rounds, given.customers, small[1])
     if given.json:
         sys.stdout.write(json.dumps([to_builtins(finding) for finding in found], indent=2) + "\n")
     else:
@@ -75,10 +78,18 @@ async def main() -> int:
     return 0 if all(finding.is_within for finding in found) else 1
 
 
-async def imported(databases: Databases, place: Path, count: int) -> Run:
-    """An import of so many customers into a database of its own."""
+async def small_ones(databases: Databases, place: Path, count: int) -> tuple[Run, dict[str, Run]]:
+    """An import of so many customers into a database of its own, and their exports in both formats."""
     async with databases.fresh() as database:
-        return await import_into(database, place, count)
+        run = await import_into(database, place, count)
+        return run, {form: await export(database, place, form) for form in FORMATS}
+
+
+async def export(database: Database, place: Path, form: str) -> Run:
+    """An export of all customers to a file."""
+    with (place / f"export.{form}").open("wb") as file:
+        options = ("--account", "bench", "--format", form, "--database-url", database.owner_url)
+        return await command("customers", "export", *options, on_output=file.write)
 
 
 async def import_into(database: Database, place: Path, count: int) -> Run:
@@ -125,18 +136,35 @@ def _command(words: tuple[str, ...], on_output: Callable[[bytes], object]) -> Ru
     output = process.stdout
     if output is None:
         raise TypeError
-    first = os.read(output.fileno(), _PIECE_BYTES)
-    first_byte = time.monotonic() - started
-    on_output(first)
-    while piece := os.read(output.fileno(), _PIECE_BYTES):
+    first_byte, memory = 0.0, 0.0
+    looked = started
+    while True:
+        is_there, _, _ = select.select([output], [], [], _LOOK_SECONDS)
+        now = time.monotonic()
+        if now - looked >= _LOOK_SECONDS:
+            memory, looked = _peak_megabytes(process.pid) or memory, now
+        if not is_there:
+            continue
+        piece = os.read(output.fileno(), _PIECE_BYTES)
+        if not piece:
+            break
+        first_byte = first_byte or now - started
         on_output(piece)
-    # The process's own memory, which only waiting for this one process tells.
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
+    if process.wait() != 0:
         message = f"{' '.join(words)} ended with {process.returncode}"
         raise RuntimeError(message)
-    return Run(time.monotonic() - started, used.ru_maxrss / 1024, first_byte)
+    return Run(time.monotonic() - started, memory, first_byte)
+
+
+def _peak_megabytes(pid: int) -> float | None:
+    """The most memory that a process has had; None once it has ended.
+
+    What `wait4` tells of it is at least what this process here had when it started that one.
+    """
+    for line in Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    return None
 
 
 async def copied_in(source: Database, target: Database, place: Path) -> float:
@@ -161,19 +189,16 @@ async def copied_out(database: Database, place: Path) -> float:
         return time.monotonic() - started
 
 
-async def exporting(database: Database, place: Path, rounds: int, count: int) -> list[Finding]:
+async def exporting(database: Database, place: Path, rounds: int, count: int, small: dict[str, Run]) -> list[Finding]:
     """Exports in both formats beside COPY and beside a start of the program, in turns."""
-    runs: dict[str, list[Run]] = {"csv": [], "jsonl": []}
+    runs: dict[str, list[Run]] = {form: [] for form in FORMATS}
     floors: list[float] = []
     starts: list[float] = []
-    database_options = ("--database-url", database.owner_url)
     for _ in range(rounds):
         floors.append(await copied_out(database, place))
-        starts.append((await command("accounts", "list", *database_options)).seconds)
+        starts.append((await command("accounts", "list", "--database-url", database.owner_url)).seconds)
         for form, found in runs.items():
-            with (place / f"export.{form}").open("wb") as file:
-                options = ("--account", "bench", "--format", form, *database_options)
-                found.append(await command("customers", "export", *options, on_output=file.write))
+            found.append(await export(database, place, form))
     floor, start = statistics.median(floors), statistics.median(starts)
     findings = [
         Finding("start of the program", start, "s"),
@@ -182,12 +207,17 @@ async def exporting(database: Database, place: Path, rounds: int, count: int) ->
     for form, found in runs.items():
         seconds = statistics.median(run.seconds for run in found) - start
         first_byte = statistics.median(run.first_byte_seconds for run in found) - start
+        memory = max(run.memory_megabytes for run in found)
+        growth = memory - small[form].memory_megabytes
         findings += [
             Finding(f"export to {form}", seconds, "s"),
             Finding(f"export to {form}", count / seconds, "customers/s"),
             Finding(f"COPY TO against export to {form}", floor / seconds, "times", least=LEAST_EXPORT),
             Finding(f"first byte of an export to {form}", max(0, first_byte), "s", most=MOST_FIRST_BYTE_SECONDS),
-            Finding(f"memory of an export to {form}", max(run.memory_megabytes for run in found), "MB"),
+            Finding(f"memory of an export to {form}", memory, "MB"),
+            Finding(
+                "memory that ten times as many customers take more", growth, "MB", most=MOST_MEMORY_GROWTH_MEGABYTES
+            ),
         ]
     return findings
 

@@ -24,6 +24,11 @@ SELECT account_id, sum(unarchived)::bigint AS unarchived, sum(archived)::bigint 
 """
 ROWS = "SELECT count(*) FROM customary.customer_counts"
 PUT_TOGETHER = "SELECT customary.put_customer_counts_together($1)"
+SOME_COUNTS = """
+INSERT INTO customary.customer_counts (account_id, unarchived, archived) SELECT $1, 1, 0 FROM generate_series(1, 500)
+"""
+# What this connection has read of the index lately.
+ENTRIES_READ = "SELECT pg_stat_get_xact_tuples_returned('customary.customer_counts_pkey'::regclass)"
 
 
 async def compare(owner: "asyncpg.Connection[asyncpg.Record]") -> None:
@@ -118,3 +123,17 @@ async def test_the_rows_that_are_added_are_put_together_by_those_who_add_them(da
             await owner.execute("UPDATE customary.customers SET archived_at = now()")
             assert (await owner.fetch(KEPT))[0]["archived"] == 1
         assert success(await account.client.get(f"/customers/{customer['id']}"))["archivedAt"]
+
+
+async def test_rows_that_are_gone_are_not_looked_at_again(account: Account, database: Database) -> None:
+    """An account that is written to without a pause leaves many of them before a vacuum comes."""
+    async with owner_connection(database.owner_url) as owner:
+        for _ in range(10):
+            await owner.execute(SOME_COUNTS, account.id)
+            await owner.execute(PUT_TOGETHER, account.id)
+        await owner.execute(PUT_TOGETHER, account.id)  # the one that finds that they are gone
+        async with owner.transaction():
+            before = await owner.fetchval(ENTRIES_READ)
+            await owner.execute(PUT_TOGETHER, account.id)
+            assert await owner.fetchval(ENTRIES_READ) - before < 10
+            assert [tuple(row) for row in await owner.fetch(KEPT)] == [(account.id, 5_000, 0)]

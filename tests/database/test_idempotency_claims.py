@@ -19,6 +19,16 @@ KEY = "order"
 FINGERPRINT, OTHER = b"f" * idempotency.FINGERPRINT_BYTES, b"o" * idempotency.FINGERPRINT_BYTES
 WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'advisory'"
 ANSWER = idempotency.Kept(201, (("etag", "x"),), b"{}")
+MANY, OLD = 4_000, 40
+KEYS_OF_BEFORE = """
+INSERT INTO idempotency_keys (account_id, key, status, headers, key_id, body, created_at)
+SELECT $1, $2 || number, 201, '[]', 'x', '', now() - make_interval(days => $3) FROM generate_series(1, $4) number
+"""
+# What this transaction has read of the indexes.
+ENTRIES_READ = """
+SELECT sum(pg_stat_get_xact_tuples_returned(indexrelid))::bigint
+  FROM pg_index WHERE indrelid = 'customary.idempotency_keys'::regclass
+"""
 
 
 async def account_of(place: Place) -> UUID:
@@ -117,5 +127,25 @@ async def test_keys_do_not_wait_for_other_keys(database: Place) -> None:
             assert await answer(pool, account_id) is None
             async with pool.transaction(other_id, SERVICE, beginning=idempotency.beginning(other_id, "first")) as same:
                 assert same.first["is_ours"]
+    finally:
+        pool.close()
+
+
+async def test_old_keys_are_removed_without_a_look_at_the_others(database: Place) -> None:
+    """Also while statistics are from when the account had no keys, which make reading all of them look cheap."""
+    account_id = await account_of(database)
+    async with owner_connection(database.owner_url) as owner:
+        other_id = (await create_account(owner, "another")).id
+        await owner.execute(KEYS_OF_BEFORE, other_id, "new", 1, MANY)
+        await owner.execute("ANALYZE idempotency_keys")
+        await owner.execute(KEYS_OF_BEFORE, account_id, "new", 1, MANY)
+        await owner.execute(KEYS_OF_BEFORE, account_id, "old", 31, OLD)
+    pool = await Database.open(database.service_url, pool_size=1, keys=KEYS)
+    try:
+        async with pool.transaction(account_id, SERVICE) as tx:
+            await tx.connection.execute(idempotency.PURGE, account_id, KEY)
+            assert await tx.connection.fetchval(ENTRIES_READ) < 4 * OLD
+            left = "SELECT count(*) FROM idempotency_keys WHERE account_id = $1"
+            assert await tx.connection.fetchval(left, account_id) == MANY
     finally:
         pool.close()

@@ -38,12 +38,17 @@ def _text(column: str) -> str:
 
 
 def _object(*members: tuple[str, str, bool]) -> str:
-    """A JSON object of these names and JSON texts, without those that are optional and null. The first is neither."""
-    parts = [
-        f"coalesce(',\"{name}\":' || {value}, '')" if is_optional else f"',\"{name}\":' || {value}"
-        for name, value, is_optional in members[1:]
-    ]
-    return " || ".join([f"'{{\"{members[0][0]}\":' || {members[0][1]}", *parts, "'}'"])
+    """A JSON object of these names and JSON texts, without those that are optional and null. The first is neither.
+
+    By `concat`, which leaves out what is null: each `||` would copy all that stands before it.
+    """
+    first, *others = members
+    parts = [f"'{{\"{first[0]}\":'", first[1]]
+    for name, value, is_optional in others:
+        start = f"',\"{name}\":'"
+        parts += [f"{start} || {value}"] if is_optional else [start, value]
+    parts.append("'}'")
+    return f"concat({', '.join(parts)})"
 
 
 _CONTACT = _object(
@@ -58,7 +63,7 @@ _LINK = _object(
     ("service", _text("l.service"), False),
     ("id", _text("l.external_id"), False),
     ("lastSynced", _time("l.last_synced_at"), True),
-    ("isPending", "l.is_pending", False),
+    ("isPending", "l.is_pending::text", False),
 )
 
 _SERVICE_ORDER = f"array_position(ARRAY[{', '.join(repr(each.value) for each in Service)}], l.service)"
