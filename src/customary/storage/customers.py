@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Final
 from uuid import UUID
 
@@ -145,11 +146,18 @@ _read_organizations = msgspec.json.Decoder(tuple[Organization, ...]).decode
 _encode = msgspec.json.Encoder().encode
 
 
-async def get(reading: Reading, customer_id: UUID | None) -> Customer:
-    """The customer with this id. Raises `NotFound`, for a malformed id (None) too."""
+@cache
+def _get(parts: tuple[CustomerPart, ...]) -> str:
+    return GET.replace(COLUMNS, columns(parts))
+
+
+async def get(
+    reading: Reading, customer_id: UUID | None, parts: tuple[CustomerPart, ...] = tuple(CustomerPart)
+) -> Customer:
+    """The customer with this id, and with these parts. Raises `NotFound`, for a malformed id (None) too."""
     row = None
     if customer_id is not None:
-        row = await reading.connection.fetchrow(GET, reading.account_id, customer_id)
+        row = await reading.connection.fetchrow(_get(parts), reading.account_id, customer_id)
     if row is None:
         message = "There is no customer with this id."
         raise NotFound(message)

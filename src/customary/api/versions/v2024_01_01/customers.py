@@ -49,7 +49,7 @@ from customary.domain.customer import (
     TaxStatus,
     View,
 )
-from customary.domain.page import CustomerFilter
+from customary.domain.page import CustomerFilter, CustomerPart
 from customary.domain.values import STATES, parse_id
 from customary.errors import Problem
 from customary.operations.customers import archive_customer, create_customer, update_customer
@@ -57,6 +57,7 @@ from customary.storage import customers
 from customary.storage.database import Bound, Tx
 
 ROUTES = Routes("Customers")
+_SHOWN = (CustomerPart.CONTACTS, CustomerPart.LINKS)
 
 # What this version was published with; the rest of a customer is not shown here and survives writes through here.
 SERVICES = (
@@ -321,7 +322,7 @@ async def create(tx: Tx, _call: Call, body: CreateCustomerRequest) -> Outcome:
 @ROUTES.get("/customers/{id}", answer=CustomerBody, summary="Get a customer")
 async def get(reading: Bound, call: Call) -> CustomerBody:
     """One customer, archived or not."""
-    return to_wire(await customers.get(reading, parse_id(call.path["id"])), reading.account_id)
+    return to_wire(await customers.get(reading, parse_id(call.path["id"]), _SHOWN), reading.account_id)
 
 
 @ROUTES.put(

@@ -39,6 +39,7 @@ from customary.domain.customer import (
     Status,
     TaxStatus,
 )
+from customary.domain.page import CustomerPart
 from customary.domain.values import STATES, parse_id
 from customary.errors import Invalid, Problem
 from customary.operations.customers import archive_customer, create_customer, update_customer
@@ -46,6 +47,7 @@ from customary.storage import customers
 from customary.storage.database import Bound, Tx
 
 ROUTES = Routes("Customers")
+_SHOWN = (CustomerPart.CONTACTS, CustomerPart.LINKS, CustomerPart.ORGANIZATIONS)
 
 State: TypeAlias = Annotated[str, one_of(STATES, "Required in the US and Canada.")]
 
@@ -320,7 +322,7 @@ async def create(tx: Tx, _call: Call, body: CustomerRequest) -> CustomerBody:
 @ROUTES.get("/customers/{id}", answer=CustomerBody, summary="Get a customer")
 async def get(reading: Bound, call: Call) -> CustomerBody:
     """One customer, archived or not."""
-    return to_wire(await customers.get(reading, parse_id(call.path["id"])))
+    return to_wire(await customers.get(reading, parse_id(call.path["id"]), _SHOWN))
 
 
 @ROUTES.put("/customers/{id}", body=CustomerRequest, answer=CustomerBody, summary="Replace a customer", current=current)
