@@ -48,8 +48,8 @@ def main() -> int:
     found: list[Bar] = []
     with prepared(given.directory, (SMALL, WRITTEN, size)) as site:
         growth_data.forget(site, [each.account_id for each in site.sets.values()])
-        growth_data.settle(site)
         for part in wanted:
+            growth_data.settle(site)  # or the vacuum that one part is due would come in the middle of the next one
             for bar in PARTS[part](site, effort):
                 found.append(bar)
                 if not given.json:
