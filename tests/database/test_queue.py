@@ -13,10 +13,13 @@ from tests.support.cluster import Database as Made
 
 from customary.domain.delivery import Next, State
 from customary.domain.job import Job
+from customary.operations.accounts import create_account
 from customary.operations.doctor import Verdict, deliveries
 from customary.operations.work import SERVICE, keep_house
 from customary.storage import jobs
+from customary.storage.connections import WORK
 from customary.storage.database import Database
+from customary.storage.deliveries import record_delivered
 
 ADD_LANE = "INSERT INTO lanes (account_id, id, is_ordered, opens_at, claimed_at) VALUES ($1, $2, $3, now(), now())"
 ADD_JOB = """
@@ -373,3 +376,20 @@ async def test_a_connection_that_looked_for_work_sees_nothing_of_it_afterwards(q
         assert await connection.fetchval("SELECT count(*) FROM jobs") == 1
         assert await connection.fetchval("SELECT count(*) FROM customers") == 0
         assert await connection.fetchval("SELECT count(*) FROM endpoints") == 0
+
+
+async def test_a_queue_is_not_read_whole_because_it_was_empty_once(database: Made) -> None:
+    """What is planned while there is no work is carried out when there is much."""
+    async with owner_connection(database.owner_url) as owner:
+        account_id = (await create_account(owner, "new")).id
+        await owner.execute("ANALYZE jobs")
+    pool = await Database.open(database.service_url, pool_size=1, limits=WORK)
+    try:
+        async with pool.transaction(account_id, SERVICE) as tx:
+            recorded = record_delivered(account_id, [])
+            plan = await tx.connection.fetch(f"EXPLAIN {recorded.text}", *recorded.parameters)
+    finally:
+        pool.close()
+    steps = [row[0] for row in plan if " on jobs " in row[0]]
+    assert steps
+    assert not [step for step in steps if "Seq Scan" in step]
