@@ -39,7 +39,7 @@ from customary.operations.api_keys import create_key
 from customary.operations.recording import operator
 from customary.settings import Settings
 from customary.storage import embedded, schema
-from customary.storage.connections import WORK
+from customary.storage.connections import Limits
 from customary.storage.database import Connection, Database, Tx
 from customary.storage.migrate import migrate
 from customary.storage.secret_keys import KeyRing, parse
@@ -63,6 +63,9 @@ SELECT relname, seq_scan, coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0)
   FROM pg_stat_xact_user_tables WHERE schemaname = 'customary'
 """
 _CHANGED = re.compile(r"\b(INSERT INTO|UPDATE|DELETE FROM) (\w+)")
+
+# The planner's settings are those of requests; EXPLAIN takes its time.
+_LIMITS = Limits(statement_seconds=60, transaction_seconds=65, use_seconds=70)
 
 
 class Seen(Struct, kw_only=True):
@@ -217,7 +220,7 @@ async def _undone(connection: Connection) -> AsyncGenerator[None]:
 
 async def examine(service_url: str, keys: KeyRing, place: Place, works: Sequence[Work]) -> list[Seen]:
     """How each statement of these works is carried out for this account."""
-    database = await Database.open(service_url, pool_size=1, keys=keys, limits=WORK)
+    database = await Database.open(service_url, pool_size=1, keys=keys, limits=_LIMITS)
     try:
         return [seen for work in works for seen in await _done(database, keys, place, work)]
     finally:
