@@ -119,9 +119,8 @@ async def _search(tx: Tx, place: Place) -> None:
 async def _create(tx: Tx, place: Place) -> None:
     """Under an idempotency key, by one statement; and the look-up by which a retry is answered, and what is purged."""
     additions, key = Additions(), "bench-new"
-    beginning = idempotency.look(tx.account_id, key)
     for _ in ("the first time", "a retry"):
-        first = await tx.connection.fetchrow(beginning.text, *beginning.parameters)
+        first = await tx.connection.fetchrow(idempotency.LOOK, tx.account_id, [key, None])
         adding = replace(tx, connection=additions, first=first)
         if idempotency.found(adding, key, _FINGERPRINT) is None:
             await customer_operations.create_customer(adding, _write_of(dataset.customer_of(0, place.account.size)))

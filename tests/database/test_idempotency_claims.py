@@ -29,6 +29,7 @@ ENTRIES_READ = """
 SELECT sum(pg_stat_get_xact_tuples_returned(indexrelid))::bigint
   FROM pg_index WHERE indrelid = 'customary.idempotency_keys'::regclass
 """
+WHOLE_READINGS = "SELECT pg_stat_get_xact_numscans('customary.idempotency_keys'::regclass)"
 
 
 async def account_of(place: Place) -> UUID:
@@ -147,5 +148,49 @@ async def test_old_keys_are_removed_without_a_look_at_the_others(database: Place
             assert await tx.connection.fetchval(ENTRIES_READ) < 4 * OLD
             left = "SELECT count(*) FROM idempotency_keys WHERE account_id = $1"
             assert await tx.connection.fetchval(left, account_id) == MANY
+    finally:
+        pool.close()
+
+
+async def test_keys_are_looked_for_as_one_and_each_finds_its_own(database: Place) -> None:
+    """Those of one account, none of what another one has under the same key; without a key there is the time."""
+    account_id = await account_of(database)
+    async with owner_connection(database.owner_url) as owner:
+        other_id = (await create_account(owner, "another")).id
+    pool = await Database.open(database.service_url, pool_size=2, keys=KEYS)
+    try:
+        assert await answer(pool, account_id) is None
+        mine, unknown, none, others = await asyncio.gather(
+            idempotency.look(pool, account_id, KEY),
+            idempotency.look(pool, account_id, "unknown"),
+            idempotency.look(pool, account_id, None),
+            idempotency.look(pool, other_id, KEY),
+        )
+        assert [row["status"] for row in (mine, unknown, none, others)] == [ANSWER.status, None, None, None]
+        assert mine["now"] == unknown["now"] == none["now"], "they were not asked as one"
+        async with pool.adding(account_id, SERVICE, mine) as tx:
+            assert idempotency.found(tx, KEY, FINGERPRINT) == ANSWER
+            with pytest.raises(IdempotencyMismatch):
+                idempotency.found(tx, KEY, OTHER)
+    finally:
+        pool.close()
+
+
+async def test_keys_are_looked_for_without_a_look_at_the_others(database: Place) -> None:
+    """Also while statistics are from when the account had no keys."""
+    account_id = await account_of(database)
+    async with owner_connection(database.owner_url) as owner:
+        other_id = (await create_account(owner, "another")).id
+        await owner.execute(KEYS_OF_BEFORE, other_id, "new", 1, MANY)
+        await owner.execute("ANALYZE idempotency_keys")
+        await owner.execute(KEYS_OF_BEFORE, account_id, "new", 1, MANY)
+    pool = await Database.open(database.service_url, pool_size=1, keys=KEYS)
+    wanted = [f"new{number}" for number in range(1, 51)]
+    try:
+        async with pool.transaction(account_id, SERVICE) as tx:
+            rows = await tx.connection.fetch(idempotency.LOOK, account_id, [*wanted, "unknown", None])
+            assert [row["status"] for row in rows] == [201] * len(wanted) + [None, None]
+            assert await tx.connection.fetchval(ENTRIES_READ) < 2 * len(wanted)
+            assert await tx.connection.fetchval(WHOLE_READINGS) == 0
     finally:
         pool.close()

@@ -79,8 +79,8 @@ async def run(database: Database, write: Write) -> Response:
 async def _at_once(database: Database, write: Write) -> Response:
     """The answer to a write that is one statement. Raises `NotAdded` where it is not, or has to be refused."""
     key = write.idempotency_key
-    beginning = None if key is None else idempotency.look(write.account_id, key)
-    async with database.adding(write.account_id, write.caller, beginning=beginning) as tx:
+    first = await idempotency.look(database, write.account_id, key)
+    async with database.adding(write.account_id, write.caller, first) as tx:
         try:
             kept = None if key is None else idempotency.found(tx, key, write.fingerprint)
             if kept is not None:

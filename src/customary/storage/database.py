@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
+from operator import itemgetter
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 from uuid import UUID
@@ -19,6 +20,7 @@ from msgspec import Struct
 from customary.domain.activity import Caller, Event
 from customary.errors import Unavailable
 from customary.storage.alarms import raise_alarm
+from customary.storage.batches import Batchers
 from customary.storage.connections import (
     REQUESTS,
     Connection,
@@ -37,6 +39,7 @@ from customary.timeouts import Timeout
 __all__ = ["Beginning", "Bound", "Connection", "Database", "Reading", "Record", "Tx"]
 
 ACQUIRE_TIMEOUT_SECONDS = 1.0
+_number = itemgetter("number")
 _OVER = frozenset({Meaning.LOST, Meaning.GONE})
 _TO_BE_EXPLAINED = frozenset({Meaning.AGAIN, Meaning.REFUSED})
 
@@ -191,6 +194,7 @@ class Database:
         self.keys = keys
         self.cursor_secret = cursor_secret
         self._unconfirmed: set[asyncio.Task[None]] = set()
+        self._batchers = Batchers(self._asked)
         self._most_unconfirmed = max(1, pool.size // 2)
 
     @classmethod
@@ -250,28 +254,43 @@ class Database:
             await statements.flush()
 
     @asynccontextmanager
-    async def adding(
-        self, account_id: UUID, caller: Caller, *, beginning: Beginning | None = None
-    ) -> AsyncGenerator[Tx]:
+    async def adding(self, account_id: UUID, caller: Caller, first: Record) -> AsyncGenerator[Tx]:
         """A change of this account that only adds: one statement at the end of the block, which commits itself.
 
-        Raises `NotAdded` where that cannot be all, with nothing changed; otherwise what `transaction` raises. Its
-        `now` is the time of the first statement, which is no part of the change.
+        `first` was asked before, of this database, and has the time as `now`. Raises `NotAdded` where one statement
+        cannot be all, with nothing changed; otherwise what `transaction` raises.
         """
         self._require_confirmations()
+        additions = Additions()
+        yield Tx(account_id, additions, first["now"], caller, [], self.keys, first)
+        if additions.is_empty:
+            return
         async with self._use(account_id) as use:
             if use.connection.process is not None:
                 raise NotAdded
             await use.connection.bind(account_id)
-            beginning, additions = beginning or BEGINNING, Additions()
-            [first] = await use.connection.fetch(beginning.text, *beginning.parameters)
-            yield Tx(account_id, additions, first["now"], caller, [], self.keys, first)
             try:
                 await use.committed(additions.send(use.connection))
             except OF_DATABASE as error:
                 if meaning_of(error) not in _TO_BE_EXPLAINED:
                     raise
                 raise NotAdded(is_of_database=True) from error
+
+    async def ask_together(self, account_id: UUID, text: str, value: object) -> Record:
+        """The row that a statement answers for this value, asked together with what others of the account ask for.
+
+        Its parameters are the account and an array of values; its rows have the value's `number`, from one on. It is
+        sent after the call. Raises `NotAdded` behind a pooler, which answers nothing outside a transaction; otherwise
+        what `reading` raises.
+        """
+        return await self._batchers.answer(value, account_id, text)
+
+    async def _asked(self, account_id: UUID, text: str, values: list[object]) -> list[Record]:
+        async with self._use(account_id) as use:
+            if use.connection.process is not None:
+                raise NotAdded
+            await use.connection.bind(account_id)
+            return sorted(await use.connection.fetch(text, account_id, values), key=_number)
 
     @asynccontextmanager
     async def working(self) -> AsyncGenerator[Connection]:

@@ -103,6 +103,11 @@ class Additions:
         self._parameters: list[object] = []
         self._expected: list[tuple[int, int]] = []
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to send."""
+        return not self._texts
+
     def later(self, text: str, *parameters: object, told: Told | None = None, expected: int | None = None) -> None:
         """Send this with all the rest. Nobody can be told in time, so it returns what is `expected` or all is undone.
 
@@ -117,8 +122,6 @@ class Additions:
 
     async def send(self, connection: Connection) -> None:
         """Do it, outside any transaction. Raises what the driver raises, and `NotAdded`; then it is undone."""
-        if not self._texts:
-            return
         try:
             await connection.fetch(_alone(tuple(self._texts), tuple(self._expected)), *self._parameters)
         except asyncpg.DivisionByZeroError:
