@@ -18,6 +18,7 @@ from rich.table import Table
 from bench import deliveries, growth_data, memory, reads, start, writes
 from bench.bars import Bar
 from bench.reads import Effort
+from bench.rounds import QUICK, ROUND_SECONDS, ROUNDS
 from bench.site import DIRECTORY, Site, prepared
 
 PARTS: dict[str, Callable[[Site, Effort], Iterator[Bar]]] = {
@@ -34,15 +35,17 @@ WRITTEN = 500  # the account that is written to, so that those that are read sta
 def main() -> int:
     """Measure and print; 0 if every bar is met."""
     parser = argparse.ArgumentParser(prog="python -m bench", description="The service beside its floor.")
-    parser.add_argument("--quick", action="store_true", help="100,000 customers instead of a million, and two rounds")
-    parser.add_argument("--rounds", type=int, help="how many rounds of each side; 5, or 2 with --quick")
-    parser.add_argument("--seconds", type=float, help="how long each side of a round takes; 4, or 2 with --quick")
+    parser.add_argument(
+        "--quick", action="store_true", help="100,000 customers instead of a million, and fewer, shorter rounds"
+    )
+    parser.add_argument("--rounds", type=int, help="how many rounds of each side; 5, or 3 with --quick")
+    parser.add_argument("--seconds", type=float, help="how long each side of a round takes; 4, or 1 with --quick")
     parser.add_argument("--directory", type=Path, default=DIRECTORY, help="where the database is kept between runs")
     parser.add_argument("--only", help=f"some parts, with commas between: {', '.join(PARTS)}")
     parser.add_argument("--json", action="store_true", help="print JSON")
     given = parser.parse_args()
     size = LARGE_OF_QUICK if given.quick else LARGE
-    rounds, seconds = (2, 2.0) if given.quick else (5, 4.0)
+    rounds, seconds = QUICK if given.quick else (ROUNDS, ROUND_SECONDS)
     effort = Effort(size, SMALL, WRITTEN, given.rounds or rounds, given.seconds or seconds)
     wanted = given.only.split(",") if given.only else list(PARTS)
     found: list[Bar] = []

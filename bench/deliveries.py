@@ -50,6 +50,7 @@ ENDPOINTS = 50
 LEAST_RATE, LEAST_SHARE, MOST_SECONDS = 1_000.0, 0.5, 1.0
 SHAPES = (1, ENDPOINTS)
 SMALL = 1_000
+_LEAST_SECONDS = 2.0  # what is measured is half of it, and has to be more than a few turns of the worker
 _EXPECTED_RATE = 1_500  # a backlog is made for as long as this takes
 _WRITES_A_SECOND = {1: 10, ENDPOINTS: 100}  # so 500 deliveries a second to the endpoints of one, 100 to those of fifty
 _WARM_UP_DELIVERIES = 1_000
@@ -122,7 +123,8 @@ async def _measured(site: Site, accounts: int, effort: Effort) -> list[Run]:
         async with schema.connection(site.owner_url) as owner, _crowd(site, owner, receiver, accounts) as crowd:
             await _drained(crowd, _WARM_UP_DELIVERIES)
             body = await _body(crowd)
-            return [await _round(crowd, body, effort.seconds) for _ in range(effort.rounds)]
+            seconds = max(effort.seconds, _LEAST_SECONDS)
+            return [await _round(crowd, body, seconds) for _ in range(effort.rounds)]
 
 
 async def _round(crowd: Crowd, body: bytes, seconds: float) -> Run:

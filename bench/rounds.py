@@ -8,6 +8,7 @@ from msgspec import Struct
 from bench.wrk import Load
 
 ROUNDS, ROUND_SECONDS, WARM_UP_SECONDS = 5, 4.0, 2.0
+QUICK = 3, 1.0  # how many, of how many seconds
 
 
 class Compared(Struct, frozen=True):
@@ -38,7 +39,8 @@ class Compared(Struct, frozen=True):
 
 
 def compare(base: Callable[[float], Load], other: Callable[[float], Load], *, rounds: int, seconds: float) -> Compared:
-    """So many rounds of so many seconds for each side, behind a warm-up that does not count."""
-    warm_ups = base(WARM_UP_SECONDS), other(WARM_UP_SECONDS)
+    """So many rounds of so many seconds for each side, behind a warm-up that does not count and is no longer."""
+    warm_up_seconds = min(WARM_UP_SECONDS, seconds)
+    warm_ups = base(warm_up_seconds), other(warm_up_seconds)
     found = [(base(seconds), other(seconds)) for _ in range(rounds)]
     return Compared([each for each, _ in found], [each for _, each in found], warm_ups)
