@@ -37,6 +37,17 @@ async def account_of(place: Place) -> UUID:
         return (await create_account(owner, "claims")).id
 
 
+async def account_whose_keys_are_news(place: Place) -> UUID:
+    """An account with many keys, where the statistics are from when only another one had any."""
+    account_id = await account_of(place)
+    async with owner_connection(place.owner_url) as owner:
+        other_id = (await create_account(owner, "another")).id
+        await owner.execute(KEYS_OF_BEFORE, other_id, "new", 1, MANY)
+        await owner.execute("ANALYZE idempotency_keys")
+        await owner.execute(KEYS_OF_BEFORE, account_id, "new", 1, MANY)
+    return account_id
+
+
 async def answer(pool: Database, account_id: UUID, fingerprint: bytes = FINGERPRINT) -> idempotency.Kept | None:
     """Take part under the key as a request does: what was kept, else None and the answer is kept now."""
     async with pool.transaction(account_id, SERVICE, beginning=idempotency.beginning(account_id, KEY)) as tx:
@@ -134,12 +145,8 @@ async def test_keys_do_not_wait_for_other_keys(database: Place) -> None:
 
 async def test_old_keys_are_removed_without_a_look_at_the_others(database: Place) -> None:
     """Also while statistics are from when the account had no keys, which make reading all of them look cheap."""
-    account_id = await account_of(database)
+    account_id = await account_whose_keys_are_news(database)
     async with owner_connection(database.owner_url) as owner:
-        other_id = (await create_account(owner, "another")).id
-        await owner.execute(KEYS_OF_BEFORE, other_id, "new", 1, MANY)
-        await owner.execute("ANALYZE idempotency_keys")
-        await owner.execute(KEYS_OF_BEFORE, account_id, "new", 1, MANY)
         await owner.execute(KEYS_OF_BEFORE, account_id, "old", 31, OLD)
     pool = await Database.open(database.service_url, pool_size=1, keys=KEYS)
     try:
@@ -178,12 +185,7 @@ async def test_keys_are_looked_for_as_one_and_each_finds_its_own(database: Place
 
 async def test_keys_are_looked_for_without_a_look_at_the_others(database: Place) -> None:
     """Also while statistics are from when the account had no keys."""
-    account_id = await account_of(database)
-    async with owner_connection(database.owner_url) as owner:
-        other_id = (await create_account(owner, "another")).id
-        await owner.execute(KEYS_OF_BEFORE, other_id, "new", 1, MANY)
-        await owner.execute("ANALYZE idempotency_keys")
-        await owner.execute(KEYS_OF_BEFORE, account_id, "new", 1, MANY)
+    account_id = await account_whose_keys_are_news(database)
     pool = await Database.open(database.service_url, pool_size=1, keys=KEYS)
     wanted = [f"new{number}" for number in range(1, 51)]
     try:

@@ -102,6 +102,8 @@ async def test_additions_are_one_statement_that_commits_itself(database: Databas
             await additions.send(connection)
         assert await names(connection) == ["a", "bb"]
 
+        await Additions().send(connection)
+
 
 async def test_additions_ask_for_nothing(database: Database) -> None:
     """Whoever wants to know something, be it later, has to have a transaction."""

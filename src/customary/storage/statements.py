@@ -122,6 +122,8 @@ class Additions:
 
     async def send(self, connection: Connection) -> None:
         """Do it, outside any transaction. Raises what the driver raises, and `NotAdded`; then it is undone."""
+        if self.is_empty:
+            return
         try:
             await connection.fetch(_alone(tuple(self._texts), tuple(self._expected)), *self._parameters)
         except asyncpg.DivisionByZeroError:
