@@ -34,8 +34,8 @@ class Sort(Struct, frozen=True):
 class Listing(Struct, Generic[Item], frozen=True):
     """What is listed. `source` is FROM and WHERE, `id` the expression that breaks ties.
 
-    `count` is a statement that answers how many there are, for the list's parameters, where that is known without
-    counting them.
+    `count` is a statement that answers how many there are, for the list's parameters, where that takes less than to go
+    through all of `source`.
 
     Where no index has the whole list in order but one has each of several parts, `parts` is what follows FROM to get
     those, and `source` one part of the table `j`: a page then reads the beginning of each part and no more.

@@ -22,6 +22,8 @@ _COLUMNS = """
 """
 _SOURCE = "FROM organizations o JOIN customers w ON w.account_id = o.account_id AND w.id = o.owner_id"
 
+# Each has an owner, so that there is no need to look at those for their number.
+COUNT = "SELECT count(*) FROM organizations WHERE account_id = $1"
 GET_ALL = f"""
 SELECT {_COLUMNS} {_SOURCE} WHERE o.account_id = $1 AND o.id = ANY ($2::uuid[]) ORDER BY o.created_at, o.id
 """
@@ -154,6 +156,7 @@ async def fetch(reading: Reading, window: Window) -> Page[Organization]:
         sort=keyset.Sort("o.created_at", "timestamptz", is_nullable=False),
         id="o.id",
         from_row=_from_row,
+        count=COUNT,
     )
     return await keyset.fetch(reading, listing, window)
 
