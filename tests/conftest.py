@@ -1,5 +1,6 @@
 """What all tests share: one PostgreSQL for each process, and for each test a database and accounts of its own."""
 
+import signal
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 
 import pytest
@@ -24,6 +25,12 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 settings.load_profile("customary")
+
+# What the background of a shell and `nohup` let the tests ignore would be ignored by all that they start, to the end of
+# which such signals belong. To do nothing about a signal is not handed down.
+for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, lambda *_: None)
 
 # What goes wrong is printed, so that a failing test shows it; a line for each request would bury it.
 canaries.listen(canaries.WATCH)
