@@ -32,16 +32,15 @@ SELECT sum(pg_stat_get_xact_tuples_returned(indexrelid))::bigint
 WHOLE_READINGS = "SELECT pg_stat_get_xact_numscans('customary.idempotency_keys'::regclass)"
 
 
-async def account_of(place: Place) -> UUID:
+async def account_of(place: Place, name: str = "claims") -> UUID:
     async with owner_connection(place.owner_url) as owner:
-        return (await create_account(owner, "claims")).id
+        return (await create_account(owner, name)).id
 
 
 async def account_whose_keys_are_news(place: Place) -> UUID:
     """An account with many keys, where the statistics are from when only another one had any."""
-    account_id = await account_of(place)
+    account_id, other_id = await account_of(place), await account_of(place, "another")
     async with owner_connection(place.owner_url) as owner:
-        other_id = (await create_account(owner, "another")).id
         await owner.execute(KEYS_OF_BEFORE, other_id, "new", 1, MANY)
         await owner.execute("ANALYZE idempotency_keys")
         await owner.execute(KEYS_OF_BEFORE, account_id, "new", 1, MANY)
@@ -129,9 +128,7 @@ async def test_an_answer_that_came_in_the_moment_of_the_claim_is_kept(database: 
 
 async def test_keys_do_not_wait_for_other_keys(database: Place) -> None:
     """Nor for the same key of another account."""
-    account_id = await account_of(database)
-    async with owner_connection(database.owner_url) as owner:
-        other_id = (await create_account(owner, "another")).id
+    account_id, other_id = await account_of(database), await account_of(database, "another")
     pool = await Database.open(database.service_url, pool_size=2, keys=KEYS)
     try:
         async with pool.transaction(account_id, SERVICE, beginning=idempotency.beginning(account_id, "first")) as tx:
@@ -161,9 +158,7 @@ async def test_old_keys_are_removed_without_a_look_at_the_others(database: Place
 
 async def test_keys_are_looked_for_as_one_and_each_finds_its_own(database: Place) -> None:
     """Those of one account, none of what another one has under the same key; without a key there is the time."""
-    account_id = await account_of(database)
-    async with owner_connection(database.owner_url) as owner:
-        other_id = (await create_account(owner, "another")).id
+    account_id, other_id = await account_of(database), await account_of(database, "another")
     pool = await Database.open(database.service_url, pool_size=2, keys=KEYS)
     try:
         assert await answer(pool, account_id) is None

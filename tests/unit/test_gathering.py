@@ -1,14 +1,21 @@
-"""What is wanted of one account at nearly the same time is asked together, and nobody gets what is another's."""
+"""What is wanted at nearly the same time is asked together: who waits for what, and nobody gets what is another's."""
 
 import asyncio
+import weakref
 from collections.abc import Sequence
-from uuid import UUID
+from random import Random
+from typing import TypeAlias
+from uuid import UUID, uuid4
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from customary.operations.gathering import Gathering
+from customary.gathering import MOST_TOGETHER, Gathering
 
+Wanted: TypeAlias = Gathering[object, object, tuple[object, int]]
 ONE, OTHER = UUID(int=1), UUID(int=2)
+MOST_UNDER_WAY = 2
 
 
 class Acting:
@@ -27,8 +34,9 @@ class Acting:
         return [2 * item for item in items]
 
 
-async def turns(count: int = 5) -> None:
-    for _ in range(count):
+async def turns() -> None:
+    """Let everybody go as far as they can."""
+    for _ in range(10):
         await asyncio.sleep(0)
 
 
@@ -91,3 +99,187 @@ async def test_whoever_is_broken_off_does_not_take_the_others_with_them() -> Non
     assert await asked[1] == 4
     assert await waiting[1] == 8
     assert acting.calls == [(ONE, [1, 2]), (ONE, [4])]
+
+
+class Oracle:
+    """Answers a value by the value and the number of the time it was asked; each time waits until it is let go."""
+
+    def __init__(self) -> None:
+        self.asked: list[list[object]] = []
+        self.gates: list[asyncio.Future[None]] = []
+
+    async def __call__(self, key: object, values: Sequence[object]) -> Sequence[tuple[object, int]]:
+        del key
+        self.asked.append(list(values))
+        self.gates.append(asyncio.get_running_loop().create_future())
+        number = len(self.gates) - 1
+        await self.gates[number]
+        return [(value, number) for value in values]
+
+    def let_go(self, number: int) -> None:
+        self.gates[number].set_result(None)
+
+
+async def wanted(gathering: Wanted, *values: object) -> list[asyncio.Task[tuple[object, int]]]:
+    """Tasks that want these, one after another."""
+    tasks: list[asyncio.Task[tuple[object, int]]] = []
+    for value in values:
+        tasks.append(asyncio.create_task(gathering.ask(ONE, value)))
+        await turns()
+    return tasks
+
+
+async def test_what_is_wanted_while_enough_is_under_way_is_asked_as_one() -> None:
+    """Nobody waits before that, and nobody gets an answer to what was asked before they came."""
+    oracle = Oracle()
+    gathering = Gathering(oracle, most_under_way=MOST_UNDER_WAY)
+    tasks = await wanted(gathering, *"abcde")
+    assert oracle.asked == [["a"], ["b"]]
+    oracle.let_go(1)
+    await turns()
+    assert oracle.asked == [["a"], ["b"], ["c", "d", "e"]]
+    oracle.let_go(2)
+    oracle.let_go(0)
+    assert await asyncio.gather(*tasks) == [("a", 0), ("b", 1), ("c", 2), ("d", 2), ("e", 2)]
+    [again] = await wanted(gathering, "a")
+    oracle.let_go(3)
+    assert await again == ("a", 3)
+
+
+async def test_no_more_are_asked_as_one_than_there_may_be() -> None:
+    """The rest is asked next, in the order in which they came."""
+    oracle = Oracle()
+    gathering = Gathering(oracle, most_under_way=MOST_UNDER_WAY)
+    await wanted(gathering, *range(MOST_UNDER_WAY))
+    rest = await wanted(gathering, *range(MOST_TOGETHER + 1))
+    oracle.let_go(0)
+    await turns()
+    assert oracle.asked[-1] == list(range(MOST_TOGETHER))
+    oracle.let_go(1)
+    await turns()
+    assert oracle.asked[-1] == [MOST_TOGETHER]
+    for number in (2, 3):
+        oracle.let_go(number)
+    await asyncio.gather(*rest)
+
+
+async def test_a_failure_is_that_of_all_who_asked_as_one_and_of_nobody_else() -> None:
+    """Whoever waits meanwhile is asked for all the same."""
+    oracle = Oracle()
+    gathering = Gathering(oracle, most_under_way=MOST_UNDER_WAY)
+    first = await wanted(gathering, "a", "b")
+    together = await wanted(gathering, "c", "d")
+    oracle.let_go(0)
+    await turns()
+    after = await wanted(gathering, "e")
+    oracle.gates[2].set_exception(OSError("gone"))
+    await turns()
+    for task in together:
+        with pytest.raises(OSError, match="gone"):
+            await task
+    oracle.let_go(1)
+    oracle.let_go(3)
+    assert [await task for task in (*first, *after)] == [("a", 0), ("b", 1), ("e", 3)]
+
+
+async def test_who_gives_up_takes_nobody_along_and_is_not_asked_for() -> None:
+    """Whether it was asked for already or not yet."""
+    oracle = Oracle()
+    gathering = Gathering(oracle, most_under_way=MOST_UNDER_WAY)
+    asked, other, waits, stays = await wanted(gathering, "a", "b", "c", "d")
+    for task in (asked, waits):
+        task.cancel()
+    await turns()
+    for number in (0, 1):
+        oracle.let_go(number)
+    await turns()
+    oracle.let_go(2)
+    assert await other == ("b", 1)
+    assert await stays == ("d", 2)
+    assert oracle.asked == [["a"], ["b"], ["d"]]
+    assert asked.cancelled()
+    assert waits.cancelled()
+
+
+async def test_nobody_is_left_waiting_where_the_asking_itself_is_broken_off() -> None:
+    """As at the end of the event loop."""
+    oracle = Oracle()
+    [task] = await wanted(Gathering(oracle, most_under_way=MOST_UNDER_WAY), "a")
+    oracle.gates[0].cancel()
+    await turns()
+    assert task.cancelled()
+
+
+class Key:
+    """What things are wanted under, and can be seen to be forgotten."""
+
+
+async def test_nothing_is_left_of_a_key_under_which_nobody_wants_anything() -> None:
+    """So that there is as much as there are accounts in use, also where all who asked have given up."""
+    oracle = Oracle()
+    gathering: Wanted = Gathering(oracle, most_under_way=MOST_UNDER_WAY)
+    key = Key()
+    tasks: list[asyncio.Task[tuple[object, int]]] = []
+    for value in "abc":
+        tasks.append(asyncio.create_task(gathering.ask(key, value)))
+        await turns()
+    while tasks:
+        tasks.pop().cancel()
+    left = weakref.ref(key)
+    await turns()
+    del key
+    assert left() is not None, "it is still asking"
+    for number in (0, 1):
+        oracle.let_go(number)
+    await turns()
+    assert left() is None
+
+
+async def test_accounts_and_statements_are_not_mixed() -> None:
+    """What is asked as one is of one account and one statement, where these are the key."""
+    asked: list[tuple[UUID, str, list[object]]] = []
+
+    async def ask(key: tuple[UUID, str], values: Sequence[object]) -> Sequence[object]:
+        asked.append((*key, list(values)))
+        await asyncio.sleep(0)
+        return [(*key, value) for value in values]
+
+    gathering, one, two = Gathering(ask, most_under_way=MOST_UNDER_WAY), uuid4(), uuid4()
+    wants = [((one, "x"), 1), ((two, "x"), 2), ((one, "y"), 3), ((one, "x"), 4)]
+    answers = await asyncio.gather(*(gathering.ask(*want) for want in wants))
+    assert answers == [(*key, value) for key, value in wants]
+    assert sorted(asked, key=str) == sorted([(one, "x", [1, 4]), (two, "x", [2]), (one, "y", [3])], key=str)
+
+
+@given(st.lists(st.sampled_from(["want", "answer", "fail", "give up"]), max_size=60), st.randoms())
+def test_everybody_gets_their_own_answer_or_failure(steps: list[str], chosen: Random) -> None:
+    """However wants, answers, failures and givings up follow each other: nobody waits for ever."""
+
+    async def walk() -> None:
+        oracle = Oracle()
+        gathering = Gathering(oracle, most_under_way=MOST_UNDER_WAY)
+        tasks: list[asyncio.Task[tuple[object, int]]] = []
+        for step in steps:
+            open_gates = [gate for gate in oracle.gates if not gate.done()]
+            if step == "want":
+                tasks += await wanted(gathering, len(tasks))
+            elif step == "give up" and tasks:
+                chosen.choice(tasks).cancel()
+            elif open_gates and step == "answer":
+                chosen.choice(open_gates).set_result(None)
+            elif open_gates and step == "fail":
+                chosen.choice(open_gates).set_exception(OSError())
+            await turns()
+            assert len(open_gates) <= MOST_UNDER_WAY
+        while not all(task.done() for task in tasks):
+            open_gates = [gate for gate in oracle.gates if not gate.done()]
+            assert open_gates
+            open_gates[0].set_result(None)
+            await turns()
+        for number, task in enumerate(tasks):
+            if not task.cancelled() and task.exception() is None:
+                value, asked = task.result()
+                assert value == number
+                assert number in oracle.asked[asked]
+
+    asyncio.run(walk())

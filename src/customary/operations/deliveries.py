@@ -24,9 +24,9 @@ from customary.domain.delivery import Answer, EndpointState, Health, Next, Outco
 from customary.domain.job import Job, Kind
 from customary.domain.notification import Channel
 from customary.errors import Undecryptable, UnknownVersion
+from customary.gathering import Gathering
 from customary.metrics.process import Metrics
 from customary.operations.delivery_metrics import ALERT, DeliveryMetrics
-from customary.operations.gathering import Gathering
 from customary.operations.recording import record
 from customary.operations.work import SERVICE, persistently
 from customary.storage import deliveries, endpoints, jobs, policy_secrets, replays

@@ -7,7 +7,7 @@ A connection that is in doubt is dropped, never given back: see `_Use`.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 from operator import itemgetter
@@ -19,8 +19,8 @@ from msgspec import Struct
 
 from customary.domain.activity import Caller, Event
 from customary.errors import Unavailable
+from customary.gathering import Gathering
 from customary.storage.alarms import raise_alarm
-from customary.storage.batches import Batchers
 from customary.storage.connections import (
     REQUESTS,
     Connection,
@@ -39,7 +39,6 @@ from customary.timeouts import Timeout
 __all__ = ["Beginning", "Bound", "Connection", "Database", "Reading", "Record", "Tx"]
 
 ACQUIRE_TIMEOUT_SECONDS = 1.0
-_number = itemgetter("number")
 _OVER = frozenset({Meaning.LOST, Meaning.GONE})
 _TO_BE_EXPLAINED = frozenset({Meaning.AGAIN, Meaning.REFUSED})
 
@@ -194,7 +193,7 @@ class Database:
         self.keys = keys
         self.cursor_secret = cursor_secret
         self._unconfirmed: set[asyncio.Task[None]] = set()
-        self._batchers = Batchers(self._asked)
+        self._questions = Gathering(self._asked, most_under_way=2)  # one may be on a connection whose other end is gone
         self._most_unconfirmed = max(1, pool.size // 2)
 
     @classmethod
@@ -283,14 +282,15 @@ class Database:
         sent after the call. Raises `NotAdded` behind a pooler, which answers nothing outside a transaction; otherwise
         what `reading` raises.
         """
-        return await self._batchers.answer(value, account_id, text)
+        return await self._questions.ask((account_id, text), value)
 
-    async def _asked(self, account_id: UUID, text: str, values: list[object]) -> list[Record]:
+    async def _asked(self, question: tuple[UUID, str], values: Sequence[object]) -> list[Record]:
+        account_id, text = question
         async with self._use(account_id) as use:
             if use.connection.process is not None:
                 raise NotAdded
             await use.connection.bind(account_id)
-            return sorted(await use.connection.fetch(text, account_id, values), key=_number)
+            return sorted(await use.connection.fetch(text, account_id, values), key=itemgetter("number"))
 
     @asynccontextmanager
     async def working(self) -> AsyncGenerator[Connection]:
