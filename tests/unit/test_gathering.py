@@ -202,12 +202,21 @@ async def test_who_gives_up_takes_nobody_along_and_is_not_asked_for() -> None:
 
 
 async def test_nobody_is_left_waiting_where_the_asking_itself_is_broken_off() -> None:
-    """As at the end of the event loop."""
+    """As at the end of the event loop; nor whoever waited for their turn. The next one is asked for as ever."""
     oracle = Oracle()
-    [task] = await wanted(Gathering(oracle, most_under_way=MOST_UNDER_WAY), "a")
+    gathering = Gathering(oracle, most_under_way=MOST_UNDER_WAY)
+    [task] = await wanted(gathering, "a")
     oracle.gates[0].cancel()
     await turns()
     assert task.cancelled()
+    asked, other, waits = await wanted(gathering, "a", "b", "c")
+    for number in (1, 2):
+        oracle.gates[number].cancel()
+    await turns()
+    assert [each.cancelled() for each in (asked, other, waits)] == [True, True, True]
+    [again] = await wanted(gathering, "a")
+    oracle.let_go(3)
+    assert await again == ("a", 3)
 
 
 class Key:
